@@ -1,0 +1,17 @@
+"""The networks: `from keras_sa.applications import SAResNet50`."""
+
+from keras_sa.applications import sa_resnet
+from keras_sa.applications.attention_resnet import AttentionResNet
+from keras_sa.applications.feature_pyramid import feature_pyramid
+from keras_sa.applications.sa_resnet import SAResNet50
+from keras_sa.applications.sa_resnet import SAResNet101
+from keras_sa.applications.sa_resnet import SAResNet152
+
+__all__ = [
+    "AttentionResNet",
+    "SAResNet50",
+    "SAResNet101",
+    "SAResNet152",
+    "feature_pyramid",
+    "sa_resnet",
+]

@@ -1,0 +1,254 @@
+"""ResNets with an attention layer in every bottleneck, chosen by name."""
+
+from collections.abc import Callable
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import keras
+
+from keras_sa.applications.input_shape import standardize_input_shape
+from keras_sa.layers import ShuffleAttention
+from keras_sa.layers import get_attention
+
+BLOCKS = {50: (3, 4, 6, 3), 101: (3, 4, 23, 3), 152: (3, 8, 36, 3)}
+EXPANSION = 4
+POOLING = {
+    "avg": keras.layers.GlobalAveragePooling2D,
+    "max": keras.layers.GlobalMaxPooling2D,
+}
+
+
+def AttentionResNet(
+    depth: int = 50,
+    attention: str | None = "sa",
+    include_top: bool = True,
+    weights: str | Path | None = None,
+    input_tensor=None,
+    input_shape: Sequence[int | None] | None = None,
+    pooling: str | None = None,
+    classes: int = 1000,
+    classifier_activation: str | Callable | None = "softmax",
+    name: str | None = None,
+    *,
+    attention_options: dict | None = None,
+    blocks: Sequence[int] | None = None,
+    width: int = 64,
+    bottleneck_width: int | None = None,
+    stem: str = "imagenet",
+) -> keras.Model:
+    """Builds a ResNet "v1.5" with an attention layer in every bottleneck.
+
+    The stride is in the 3x3 convolution, convolutions have no bias, padding is
+    symmetric, batch norms have epsilon 1e-5 and momentum 0.9: the network of the
+    SA-Net paper and of PyTorch's `resnet50`, not of `keras.applications.ResNet50`.
+    The attention sits after the last batch norm and before the addition.
+
+    Args:
+        depth: 50, 101 or 152. Ignored when `blocks` is given.
+        attention: A name of `keras_sa.layers.attention_names()`, or `None` for the
+            ResNet without attention.
+        include_top: Whether to end with global average pooling and a dense layer.
+        weights: `None` for random initialisation, or the path of a file that
+            `keras_sa.weights.load_checkpoint` reads.
+        input_tensor: A Keras tensor to use as the network's input.
+        input_shape: Shape without the batch axis, in the order of
+            `keras.config.image_data_format()`. Height and width may be `None`.
+            Defaults to 224x224 RGB with the top and to free-size RGB without.
+        pooling: Without the top: `None` for the last map, `"avg"` or `"max"` for a
+            global pooling of it.
+        classes: Number of classes, at least 1. Used with the top only.
+        classifier_activation: Activation of the dense layer. `None` gives logits.
+        name: Name of the model.
+        attention_options: Keyword arguments of the attention layers.
+        blocks: Number of bottlenecks in each stage.
+        width: Channels after the stem; the stages' bottlenecks have 1, 2, 4 and 8
+            times as many inside and four times those outside.
+        bottleneck_width: If given, the inner channels of the first stage; the
+            outer channels stay those of `width`.
+        stem: `"imagenet"`: 7x7 stride 2 and max-pooling stride 2. `"small"`: 3x3
+            stride 1 and no pooling, for images under 64 pixels.
+
+    Returns:
+        A functional `keras.Model` with the input `images`. It takes normalised
+        images, see `sa_resnet.preprocess_input`.
+
+    Raises:
+        ValueError: If an argument is out of its range or does not fit the others.
+
+    Reference:
+
+    - [Deep Residual Learning for Image Recognition](
+      https://arxiv.org/abs/1512.03385) (He et al., CVPR 2016)
+    """
+    if blocks is None:
+        if depth not in BLOCKS:
+            raise ValueError(
+                f"`depth` must be one of {list(BLOCKS)}, or give `blocks`. "
+                f"Received: depth={depth!r}"
+            )
+        blocks = BLOCKS[depth]
+    else:
+        depth = 2 + 3 * sum(blocks)
+    if not blocks or min(blocks) < 1:
+        raise ValueError(
+            "`blocks` must hold at least one block for each stage. "
+            f"Received: blocks={tuple(blocks)}"
+        )
+    if stem not in STEMS:
+        raise ValueError(
+            f"`stem` must be one of {list(STEMS)}. Received: stem={stem!r}"
+        )
+    if pooling is not None and pooling not in POOLING:
+        raise ValueError(
+            f"`pooling` must be None or one of {list(POOLING)}. "
+            f"Received: pooling={pooling!r}"
+        )
+    if include_top and classes < 1:
+        raise ValueError(f"`classes` must be at least 1. Received: classes={classes}")
+    if attention is None and attention_options:
+        raise ValueError(
+            "`attention_options` need an attention. "
+            f"Received: attention=None, attention_options={attention_options}"
+        )
+    stem = STEMS[stem]
+    images = _image_input(input_tensor, input_shape, include_top, stem)
+    attend = _attention(attention, attention_options or {})
+
+    x = stem.build(images, width)
+    inner = bottleneck_width or width
+    for stage, count in enumerate(blocks):
+        for block in range(count):
+            x = _bottleneck(
+                x,
+                inner * 2**stage,
+                EXPANSION * width * 2**stage,
+                stride=2 if stage > 0 and block == 0 else 1,
+                project=block == 0,
+                attend=attend,
+                name=f"conv{stage + 2}_block{block + 1}",
+            )
+        if stage + 1 < len(blocks):
+            x = attend(x, "stage", name=f"conv{stage + 2}_attention")
+
+    if include_top:
+        x = keras.layers.GlobalAveragePooling2D(name="avg_pool")(x)
+        x = keras.layers.Dense(
+            classes,
+            activation=classifier_activation,
+            # Under a mixed policy the softmax stays in float32.
+            dtype=keras.config.dtype_policy().variable_dtype,
+            name="predictions",
+        )(x)
+    elif pooling is not None:
+        x = POOLING[pooling](name=f"{pooling}_pool")(x)
+
+    inputs = (
+        images if input_tensor is None else keras.utils.get_source_inputs(input_tensor)
+    )
+    model = keras.Model(inputs, x, name=name or _default_name(attention, depth))
+    if weights is not None:
+        from keras_sa.weights import load_checkpoint
+
+        load_checkpoint(model, weights)
+    return model
+
+
+def _default_name(attention, depth):
+    return f"{attention}_resnet{depth}" if attention else f"resnet{depth}"
+
+
+def _image_input(input_tensor, input_shape, include_top, stem):
+    if input_tensor is None:
+        shape = standardize_input_shape(
+            input_shape,
+            default_size=224 if include_top else None,
+            min_size=stem.min_size,
+        )
+        return keras.Input(shape=shape, name="images")
+    if not keras.utils.is_keras_tensor(input_tensor):
+        raise ValueError(
+            "`input_tensor` must be a Keras tensor, such as `keras.Input(...)` or "
+            f"the output of a layer. Received: {type(input_tensor)}"
+        )
+    return input_tensor
+
+
+def _attention(name, options):
+    """A function that adds the attention where it belongs, or nothing."""
+    if name is None:
+        return lambda x, placement, name: x
+    attention = get_attention(name)
+    if attention.layer is ShuffleAttention:
+        # conv3 and bn3 are stored in shuffled order, so no map has to be shuffled.
+        options = {"pre_shuffled": options.get("shuffle", True), **options}
+
+    def attend(x, placement, name):
+        if placement != attention.placement:
+            return x
+        return attention.layer(name=name, **options)(x)
+
+    return attend
+
+
+def _convolution(x, filters, size, stride, name):
+    if size > 1:
+        x = keras.layers.ZeroPadding2D(size // 2, name=f"{name}_pad")(x)
+    return keras.layers.Conv2D(
+        filters,
+        size,
+        strides=stride,
+        use_bias=False,
+        kernel_initializer=keras.initializers.VarianceScaling(2.0, mode="fan_out"),
+        name=f"{name}_conv",
+    )(x)
+
+
+def _batch_norm(x, name):
+    axis = -1 if keras.config.image_data_format() == "channels_last" else 1
+    return keras.layers.BatchNormalization(
+        axis=axis, momentum=0.9, epsilon=1e-5, name=f"{name}_bn"
+    )(x)
+
+
+def _relu(x, name):
+    return keras.layers.Activation("relu", name=name)(x)
+
+
+def _convolution_block(x, filters, size, stride, name):
+    x = _batch_norm(_convolution(x, filters, size, stride, name), name)
+    return _relu(x, f"{name}_relu")
+
+
+def _imagenet_stem(x, width):
+    x = _convolution_block(x, width, 7, 2, "conv1")
+    x = keras.layers.ZeroPadding2D(1, name="pool1_pad")(x)
+    return keras.layers.MaxPooling2D(3, strides=2, name="pool1_pool")(x)
+
+
+def _small_stem(x, width):
+    return _convolution_block(x, width, 3, 1, "conv1")
+
+
+@dataclass(frozen=True)
+class Stem:
+    """The layers before the first stage and the smallest image they are for."""
+
+    build: Callable
+    min_size: int
+
+
+STEMS = {"imagenet": Stem(_imagenet_stem, 32), "small": Stem(_small_stem, 8)}
+
+
+def _bottleneck(x, inner, outer, stride, project, attend, name):
+    shortcut = x
+    if project:
+        shortcut = _convolution(x, outer, 1, stride, f"{name}_0")
+        shortcut = _batch_norm(shortcut, f"{name}_0")
+    x = _convolution_block(x, inner, 1, 1, f"{name}_1")
+    x = _convolution_block(x, inner, 3, stride, f"{name}_2")
+    x = _batch_norm(_convolution(x, outer, 1, 1, f"{name}_3"), f"{name}_3")
+    x = attend(x, "block", name=f"{name}_attention")
+    x = keras.layers.Add(name=f"{name}_add")([shortcut, x])
+    return _relu(x, f"{name}_out")

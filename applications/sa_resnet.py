@@ -1,0 +1,153 @@
+"""SA-ResNet-50, -101 and -152 and what belongs to them, as in keras.applications."""
+
+from collections.abc import Callable
+from collections.abc import Sequence
+from pathlib import Path
+
+import keras
+
+from keras_sa.applications.attention_resnet import AttentionResNet
+from keras_sa.applications.imagenet_utils import decode_predictions
+from keras_sa.applications.imagenet_utils import preprocess_input
+
+__all__ = [
+    "SAResNet50",
+    "SAResNet101",
+    "SAResNet152",
+    "decode_predictions",
+    "preprocess_input",
+]
+
+DOCSTRING = """Instantiates the SA-ResNet-{depth} architecture.
+
+    The network of the SA-Net paper: a ResNet-{depth} "v1.5" with shuffle attention
+    in every bottleneck. With 1000 classes it has {parameters} trainable parameters.
+
+    Note: inputs are RGB images normalised with the ImageNet mean and standard
+    deviation. Call `keras_sa.applications.sa_resnet.preprocess_input` on images in
+    0..255 first.
+
+    Args:
+        include_top: Whether to end with global average pooling and a dense layer.
+        weights: `None` for random initialisation, or the path of a file that
+            `keras_sa.weights.load_checkpoint` reads.
+        input_tensor: A Keras tensor to use as the network's input.
+        input_shape: Shape without the batch axis, in the order of
+            `keras.config.image_data_format()`. Height and width may be `None` or at
+            least 32; any number of channels is possible with random weights.
+            Defaults to 224x224 RGB with the top and to free-size RGB without.
+        pooling: Without the top: `None` for the last map, `"avg"` or `"max"` for a
+            global pooling of it.
+        classes: Number of classes. Used with the top only.
+        classifier_activation: Activation of the dense layer. `None` gives logits.
+        name: Name of the model.
+        groups: Groups of the shuffle attention, published as 64.
+        shuffle: Whether the attention shuffles the channels. `False` is the
+            paper's SANet50B.
+
+    Returns:
+        A functional `keras.Model`.
+
+    Raises:
+        ValueError: If an argument is out of its range or does not fit the others.
+
+    Example:
+
+    >>> model = SAResNet{depth}(weights=None, classes=10)
+    >>> model.output_shape
+    (None, 10)
+
+    Reference:
+
+    - [SA-Net: Shuffle Attention for Deep Convolutional Neural Networks](
+      https://arxiv.org/abs/2102.00240) (Zhang & Yang, ICASSP 2021)
+    """
+
+
+def SAResNet50(
+    include_top: bool = True,
+    weights: str | Path | None = None,
+    input_tensor=None,
+    input_shape: Sequence[int | None] | None = None,
+    pooling: str | None = None,
+    classes: int = 1000,
+    classifier_activation: str | Callable | None = "softmax",
+    name: str = "sa_resnet50",
+    *,
+    groups: int = 64,
+    shuffle: bool = True,
+) -> keras.Model:
+    return AttentionResNet(
+        50,
+        "sa",
+        include_top,
+        weights,
+        input_tensor,
+        input_shape,
+        pooling,
+        classes,
+        classifier_activation,
+        name,
+        attention_options={"groups": groups, "shuffle": shuffle},
+    )
+
+
+def SAResNet101(
+    include_top: bool = True,
+    weights: str | Path | None = None,
+    input_tensor=None,
+    input_shape: Sequence[int | None] | None = None,
+    pooling: str | None = None,
+    classes: int = 1000,
+    classifier_activation: str | Callable | None = "softmax",
+    name: str = "sa_resnet101",
+    *,
+    groups: int = 64,
+    shuffle: bool = True,
+) -> keras.Model:
+    return AttentionResNet(
+        101,
+        "sa",
+        include_top,
+        weights,
+        input_tensor,
+        input_shape,
+        pooling,
+        classes,
+        classifier_activation,
+        name,
+        attention_options={"groups": groups, "shuffle": shuffle},
+    )
+
+
+def SAResNet152(
+    include_top: bool = True,
+    weights: str | Path | None = None,
+    input_tensor=None,
+    input_shape: Sequence[int | None] | None = None,
+    pooling: str | None = None,
+    classes: int = 1000,
+    classifier_activation: str | Callable | None = "softmax",
+    name: str = "sa_resnet152",
+    *,
+    groups: int = 64,
+    shuffle: bool = True,
+) -> keras.Model:
+    return AttentionResNet(
+        152,
+        "sa",
+        include_top,
+        weights,
+        input_tensor,
+        input_shape,
+        pooling,
+        classes,
+        classifier_activation,
+        name,
+        attention_options={"groups": groups, "shuffle": shuffle},
+    )
+
+
+SAResNet50.__doc__ = DOCSTRING.format(depth=50, parameters="25,557,740")
+SAResNet101.__doc__ = DOCSTRING.format(depth=101, parameters="44,550,684")
+SAResNet152.__doc__ = DOCSTRING.format(depth=152, parameters="60,195,052")

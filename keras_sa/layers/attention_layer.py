@@ -1,0 +1,79 @@
+"""What the attention layers have in common."""
+
+import keras
+
+
+class AttentionLayer(keras.layers.Layer):
+    """Base of the attention layers: image maps in, maps of the same shape out.
+
+    Takes care of the data format, of the input's rank and channel count, and of
+    precision: weights stay in the variable dtype, `statistics_dtype` says in which
+    dtype means and variances are taken, and the output has the compute dtype.
+
+    Args:
+        data_format: `"channels_last"` or `"channels_first"`. Defaults to
+            `keras.config.image_data_format()`.
+        **kwargs: Base layer keyword arguments, such as `name` and `dtype`.
+    """
+
+    def __init__(self, data_format: str | None = None, **kwargs):
+        super().__init__(**kwargs)
+        # Weights and statistics keep their precision under mixed policies.
+        self.autocast = False
+        if data_format is None:
+            data_format = keras.config.image_data_format()
+        if data_format not in ("channels_last", "channels_first"):
+            raise ValueError(
+                '`data_format` must be "channels_last", "channels_first" or None. '
+                f"Received: data_format={data_format!r}"
+            )
+        self.data_format = data_format
+
+    @property
+    def channel_axis(self) -> int:
+        return -1 if self.data_format == "channels_last" else 1
+
+    @property
+    def spatial_axes(self) -> tuple[int, int]:
+        return (1, 2) if self.data_format == "channels_last" else (2, 3)
+
+    def statistics_dtype(self, inputs) -> str:
+        """At least float32, whatever the policy: sums over a map overflow float16."""
+        return keras.backend.result_type(inputs.dtype, "float32")
+
+    def channels_of(self, input_shape) -> int:
+        """The channel count of a `(batch, height, width, channels)`-like shape.
+
+        Raises:
+            ValueError: If the rank is not 4 or the channel count is unknown.
+        """
+        expected = (
+            "(batch, height, width, channels)"
+            if self.data_format == "channels_last"
+            else "(batch, channels, height, width)"
+        )
+        if len(input_shape) != 4:
+            raise ValueError(
+                f"{type(self).__name__} takes inputs of rank 4, {expected}. "
+                f"Received: input_shape={tuple(input_shape)}"
+            )
+        channels = input_shape[self.channel_axis]
+        if channels is None:
+            raise ValueError(
+                f"{type(self).__name__} must know the number of channels when it is "
+                f"built; inputs are {expected}. "
+                f"Received: input_shape={tuple(input_shape)}"
+            )
+        return channels
+
+    def along_channels(self, vector):
+        """A `(channels,)` tensor reshaped to broadcast against the inputs."""
+        shape = [1, 1, 1, 1]
+        shape[self.channel_axis] = -1
+        return keras.ops.reshape(vector, shape)
+
+    def compute_output_shape(self, input_shape):
+        return tuple(input_shape)
+
+    def get_config(self):
+        return {**super().get_config(), "data_format": self.data_format}

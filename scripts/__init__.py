@@ -1,0 +1,1 @@
+"""The commands of `keras-sa`; each file also runs by itself."""

@@ -1,0 +1,63 @@
+"""Packaging of keras_sa; tool settings are in pyproject.toml."""
+
+import re
+from pathlib import Path
+
+from setuptools import find_packages
+from setuptools import setup
+
+ROOT = Path(__file__).resolve().parent
+VERSION = re.search(
+    r'^__version__ = "(.+)"$', (ROOT / "keras_sa" / "__init__.py").read_text(), re.M
+)[1]
+
+# `applications` and `scripts` lie at the top level of the checkout and are
+# installed inside the package.
+MAPPED = {
+    "keras_sa.applications": "applications",
+    "keras_sa.scripts": "scripts",
+}
+
+EXTRAS = {
+    "demo": ["matplotlib>=3.8", "pillow>=10.0", "scikit-learn>=1.4"],
+    "tfds": ["tensorflow-datasets>=4.9.9", "importlib_resources>=6.0"],
+}
+EXTRAS["test"] = [
+    *EXTRAS["demo"],
+    "build>=1.2",
+    "psutil>=6.0",
+    "pytest>=8.0",
+    "ruff==0.17.6",
+]
+
+setup(
+    name="keras-sa",
+    version=VERSION,
+    description="SA-Net (shuffle attention) for Keras 3 and TensorFlow",
+    long_description=(ROOT / "README.md").read_text(encoding="utf-8"),
+    long_description_content_type="text/markdown",
+    license="Apache-2.0",
+    license_files=["LICENSE"],
+    python_requires=">=3.11",
+    packages=[
+        *find_packages(include=["keras_sa", "keras_sa.*"]),
+        *MAPPED,
+    ],
+    package_dir=MAPPED,
+    install_requires=[
+        "keras>=3.12",
+        "numpy>=1.26",
+        "tensorflow>=2.18",
+        "typer>=0.12",
+    ],
+    extras_require=EXTRAS,
+    entry_points={"console_scripts": ["keras-sa = keras_sa.scripts.main:app"]},
+    classifiers=[
+        "Development Status :: 4 - Beta",
+        "Intended Audience :: Science/Research",
+        "Programming Language :: Python :: 3.11",
+        "Programming Language :: Python :: 3.12",
+        "Programming Language :: Python :: 3.13",
+        "Topic :: Scientific/Engineering :: Artificial Intelligence",
+    ],
+)
