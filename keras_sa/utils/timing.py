@@ -1,0 +1,37 @@
+"""Timing several things side by side, so that their ratio can be trusted."""
+
+import statistics
+import time
+from collections.abc import Callable
+
+
+def interleaved(
+    functions: dict[str, Callable[[], object]], repeats: int = 10, warmup: int = 2
+) -> dict[str, list[float]]:
+    """Calls every function in turn, round after round, and takes the times.
+
+    A machine's speed drifts; functions that are timed in the same round see the
+    same machine.
+
+    Args:
+        functions: Name to a function without arguments. It must return only when
+            its work is done (for a TensorFlow function: end with `.numpy()`).
+        repeats: How many rounds are timed.
+        warmup: How many rounds come before, untimed.
+
+    Returns:
+        For every name the seconds of each round.
+    """
+    times = {name: [] for name in functions}
+    for index in range(warmup + repeats):
+        for name, function in functions.items():
+            start = time.perf_counter()
+            function()
+            if index >= warmup:
+                times[name].append(time.perf_counter() - start)
+    return times
+
+
+def median_ratio(times: list[float], reference: list[float]) -> float:
+    """The median over the rounds of one function's time by another's."""
+    return statistics.median(a / b for a, b in zip(times, reference, strict=True))
