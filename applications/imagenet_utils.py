@@ -5,8 +5,7 @@ from collections.abc import Sequence
 import keras
 import numpy as np
 
-MEAN = (0.485, 0.456, 0.406)
-STD = (0.229, 0.224, 0.225)
+from keras_sa.utils.normalization import scale_and_shift
 
 
 def preprocess_input(x, data_format: str | None = None):
@@ -48,8 +47,7 @@ def preprocess_input(x, data_format: str | None = None):
     dtype = keras.backend.standardize_dtype(x.dtype)
     if "float" not in dtype:
         dtype = keras.config.floatx()
-    scale = 1.0 / (255.0 * np.reshape(np.array(STD), shape))
-    shift = -np.reshape(np.array(MEAN) / np.array(STD), shape)
+    scale, shift = (np.reshape(vector, shape) for vector in scale_and_shift())
     if isinstance(x, np.ndarray):
         return x.astype(dtype) * scale.astype(dtype) + shift.astype(dtype)
     return keras.ops.cast(x, dtype) * scale.astype(dtype) + shift.astype(dtype)

@@ -1,0 +1,32 @@
+"""The normalisation of images in front of a network."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+IMAGENET_MEAN = (0.485, 0.456, 0.406)
+IMAGENET_STD = (0.229, 0.224, 0.225)
+
+
+def scale_and_shift(
+    mean: Sequence[float] = IMAGENET_MEAN, std: Sequence[float] = IMAGENET_STD
+) -> tuple[np.ndarray, np.ndarray]:
+    """The two vectors with which `x * scale + shift` is `(x / 255 - mean) / std`.
+
+    Args:
+        mean: One mean for each channel, of values in 0..1.
+        std: One standard deviation for each channel, all greater than 0.
+
+    Returns:
+        Two float64 arrays of shape `(channels,)`; `x` is in 0..255.
+
+    Raises:
+        ValueError: If the lengths differ or a standard deviation is not positive.
+    """
+    mean, std = np.asarray(mean, "float64"), np.asarray(std, "float64")
+    if mean.ndim != 1 or mean.shape != std.shape or not (std > 0).all():
+        raise ValueError(
+            "`mean` and `std` must hold one number for each channel, and `std` must "
+            f"be positive. Received: mean={mean.tolist()}, std={std.tolist()}"
+        )
+    return 1.0 / (255.0 * std), -mean / std
