@@ -9,12 +9,14 @@ shuffled order here.
 """
 
 import re
+from collections.abc import Collection
 from dataclasses import dataclass
 
 import keras
 import numpy as np
 
 from keras_sa.layers import ShuffleAttention
+from keras_sa.weights.stored import StoredArray
 
 LAYERS = {
     "conv1_conv": "conv1",
@@ -52,6 +54,15 @@ VARIABLES = {
 }
 BLOCK = re.compile(r"conv(\d+)_block(\d+)_(.+)")
 SHUFFLED_LAYERS = ("3_conv", "3_bn")
+# The class of a layer by the end of its name.
+KINDS = {
+    "_conv": keras.layers.Conv2D,
+    "_bn": keras.layers.BatchNormalization,
+    "_attention": ShuffleAttention,
+    "predictions": keras.layers.Dense,
+}
+# From the published axes to ours: convolutions and dense layers.
+AXES = {4: (2, 3, 1, 0), 2: (1, 0)}
 GATE_VARIABLES = ("cweight", "cbias", "sweight", "sbias")
 
 
@@ -66,12 +77,14 @@ class PublishedWeight:
         shape: The published shape.
         channel_order: For each of our output channels (the last axis) the published
             channel it holds, or `None` when they are the same.
+        scale: What the published values are multiplied by.
     """
 
     variable: keras.Variable
     axes: tuple[int, ...] | None
     shape: tuple[int, ...]
     channel_order: np.ndarray | None
+    scale: float = 1.0
 
     def to_keras(self, array: np.ndarray) -> np.ndarray:
         """From the published layout to ours."""
@@ -80,10 +93,12 @@ class PublishedWeight:
         array = np.reshape(array, self.variable.shape)
         if self.channel_order is not None:
             array = array[..., self.channel_order]
-        return array
+        return array * self.scale if self.scale != 1.0 else array
 
     def to_published(self, array: np.ndarray) -> np.ndarray:
         """From our layout to the published one."""
+        if self.scale != 1.0:
+            array = array / self.scale
         if self.channel_order is not None:
             array = array[..., np.argsort(self.channel_order)]
         if self.axes is not None:
@@ -91,12 +106,15 @@ class PublishedWeight:
         return np.reshape(array, self.shape)
 
 
-def published_weights(model: keras.Model) -> dict[str, PublishedWeight]:
+def published_weights(
+    model: keras.Model, without: Collection[keras.layers.Layer] = ()
+) -> dict[str, PublishedWeight]:
     """The weights of an `AttentionResNet` by their published names.
 
     Args:
         model: A network of `AttentionResNet` with shuffle attention or without
             attention, with or without its top.
+        without: Layers to leave out.
 
     Returns:
         The names in the order of the model's layers, such as
@@ -107,9 +125,9 @@ def published_weights(model: keras.Model) -> dict[str, PublishedWeight]:
     """
     table = {}
     for layer in model.layers:
-        if not layer.weights:
+        if not layer.weights or layer in without:
             continue
-        prefix = _published_prefix(layer)
+        prefix = _published_prefix(layer.name)
         names = next((n for kind, n in VARIABLES.items() if type(layer) is kind), {})
         for variable in layer.weights:
             if prefix is None or variable.name not in names:
@@ -124,15 +142,47 @@ def published_weights(model: keras.Model) -> dict[str, PublishedWeight]:
     return table
 
 
+def published_arrays(arrays: dict[str, StoredArray]) -> dict[str, StoredArray]:
+    """The arrays of a Keras file by their published names and in published layout.
+
+    The order of the channels is as it is in the file.
+
+    Args:
+        arrays: Arrays by layer name and position, such as `"conv1_bn/0"`.
+
+    Returns:
+        The arrays; those without a published name keep theirs.
+    """
+    return dict(_published_array(name, array) for name, array in arrays.items())
+
+
+def _published_array(name, array):
+    layer, _, position = name.rpartition("/")
+    prefix = _published_prefix(layer)
+    kind = next((kind for end, kind in KINDS.items() if layer.endswith(end)), None)
+    if prefix is None or kind is None:
+        return name, array
+    published = [*VARIABLES[kind].values()][int(position)]
+    axes, shape = _published_layout(array.shape, published)
+
+    def load():
+        value = array.load()
+        if axes is not None:
+            value = np.transpose(value, np.argsort(axes))
+        return np.reshape(value, shape)
+
+    return f"{prefix}.{published}", StoredArray(shape, array.dtype, load)
+
+
 def shuffled_order(channels: int) -> np.ndarray:
     """The channel that the shuffle puts at each position: 0, C/2, 1, C/2 + 1, ..."""
     return np.arange(channels).reshape(2, -1).T.ravel()
 
 
-def _published_prefix(layer):
-    if layer.name in LAYERS:
-        return LAYERS[layer.name]
-    match = BLOCK.fullmatch(layer.name)
+def _published_prefix(layer_name):
+    if layer_name in LAYERS:
+        return LAYERS[layer_name]
+    match = BLOCK.fullmatch(layer_name)
     if match and match[3] in BLOCK_LAYERS:
         stage, block = int(match[1]) - 1, int(match[2]) - 1
         return f"layer{stage}.{block}.{BLOCK_LAYERS[match[3]]}"
@@ -140,20 +190,21 @@ def _published_prefix(layer):
 
 
 def _entry(model, layer, variable, name):
-    shape = tuple(variable.shape)
-    axes = None
-    if len(shape) == 4:
-        axes = (2, 3, 1, 0)
-        shape = tuple(shape[axis] for axis in np.argsort(axes))
-    elif len(shape) == 2:
-        axes = (1, 0)
-        shape = shape[::-1]
-    elif name in GATE_VARIABLES:
-        shape = (1, *shape, 1, 1)
+    axes, shape = _published_layout(tuple(variable.shape), name)
     order = None
     if _is_shuffled(model, layer):
         order = shuffled_order(variable.shape[-1])
     return PublishedWeight(variable, axes, shape, order)
+
+
+def _published_layout(shape, name):
+    """The permutation of axes from the published layout, and the published shape."""
+    axes = AXES.get(len(shape))
+    if axes is not None:
+        return axes, tuple(shape[axis] for axis in np.argsort(axes))
+    if name in GATE_VARIABLES:
+        return None, (1, *shape, 1, 1)
+    return None, shape
 
 
 def _is_shuffled(model, layer):

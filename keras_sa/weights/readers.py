@@ -1,0 +1,170 @@
+"""Reading weight files without running anything that is in them."""
+
+import zipfile
+from collections.abc import Iterator
+from contextlib import ExitStack
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+
+from keras_sa.utils.extras import require_extra
+from keras_sa.weights.keras_files import read_h5
+from keras_sa.weights.keras_files import read_keras
+from keras_sa.weights.state_dict import find_state_dict
+from keras_sa.weights.state_dict import strip_names
+from keras_sa.weights.stored import Checkpoint
+from keras_sa.weights.stored import StoredArray
+
+# Before 2.6 a crafted file could run code in spite of `weights_only=True`
+# (CVE-2025-32434).
+MIN_TORCH = (2, 6)
+SAFETENSORS_DTYPES = {
+    "BF16": "bfloat16",
+    "F16": "float16",
+    "F32": "float32",
+    "F64": "float64",
+}
+
+
+@contextmanager
+def open_checkpoint(path: str | Path, key: str | None = None) -> Iterator[Checkpoint]:
+    """Opens a weight file. Arrays can be read while it is open.
+
+    Args:
+        path: A `.pth`, `.pt`, `.pth.tar`, `.safetensors`, `.weights.h5`, `.keras` or
+            `.npz` file.
+        key: Which of the dictionaries in a PyTorch file to take, such as
+            `"model_ema"`.
+
+    Yields:
+        A `Checkpoint`.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        ImportError: If the format needs a package that is not installed.
+        ValueError: If the format is unknown, or the file is damaged, holds
+            something else than arrays or tries to run code.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(f"There is no weight file {str(path)!r}.")
+    read = next((READERS[end] for end in READERS if path.name.endswith(end)), None)
+    if read is None:
+        raise ValueError(
+            f"The name of a weight file must end in one of {list(READERS)}. "
+            f"Received: path={str(path)!r}"
+        )
+    with ExitStack() as stack:
+        with _explained(path):
+            checkpoint = stack.enter_context(read(path, key))
+        yield checkpoint
+
+
+@contextmanager
+def _explained(path):
+    """Turns what the readers' libraries raise into one error that names the file."""
+    try:
+        yield
+    except (ImportError, MemoryError):
+        raise
+    except Exception as error:
+        raise ValueError(
+            f"The weight file {str(path)!r} can't be read: {error}"
+        ) from error
+
+
+@contextmanager
+def _read_torch(path, key):
+    torch = require_extra("torch", "torch")
+    if tuple(int(n) for n in torch.__version__.split(".")[:2]) < MIN_TORCH:
+        raise ImportError(
+            "Reading PyTorch files safely needs torch 2.6 or newer. "
+            f"Received: torch {torch.__version__}"
+        )
+    if zipfile.is_zipfile(path):
+        with zipfile.ZipFile(path) as archive:
+            # PyTorch itself does not compare the checksums.
+            damaged = archive.testzip()
+        if damaged:
+            raise ValueError(f"its part {damaged!r} does not fit its checksum")
+    content = torch.load(path, map_location="cpu", weights_only=True)
+    key, state = find_state_dict(content, key)
+    state = {name: state[stored] for name, stored in strip_names(list(state)).items()}
+    other = [name for name, value in state.items() if not torch.is_tensor(value)]
+    if other:
+        raise ValueError(f"these entries of {key!r} are no tensors: {other[:10]}")
+    arrays = {name: _stored_tensor(torch, value) for name, value in state.items()}
+    yield Checkpoint(path, "published", arrays, key)
+
+
+def _stored_tensor(torch, tensor):
+    def load():
+        value = tensor.detach()
+        if value.dtype == torch.bfloat16:
+            value = value.float()
+        return value.numpy()
+
+    dtype = str(tensor.dtype).removeprefix("torch.")
+    return StoredArray(tuple(tensor.shape), dtype, load)
+
+
+@contextmanager
+def _read_safetensors(path, key):
+    safetensors = require_extra("safetensors", "safetensors")
+    with safetensors.safe_open(path, framework="numpy") as file:
+        arrays = {
+            name: _stored_slice(file, stored)
+            for name, stored in strip_names(list(file.keys())).items()
+        }
+        yield Checkpoint(path, "published", arrays)
+
+
+def _stored_slice(file, name):
+    part = file.get_slice(name)
+    dtype = part.get_dtype()
+    return StoredArray(
+        tuple(part.get_shape()),
+        SAFETENSORS_DTYPES.get(dtype, dtype),
+        lambda: file.get_tensor(name),
+    )
+
+
+@contextmanager
+def _read_npz(path, key):
+    with zipfile.ZipFile(path) as archive:
+        members = {
+            info.filename.removesuffix(".npy"): info for info in archive.infolist()
+        }
+        arrays = {
+            name: _stored_npy(archive, members[stored])
+            for name, stored in strip_names(list(members)).items()
+        }
+        yield Checkpoint(path, "published", arrays)
+
+
+def _stored_npy(archive, member):
+    def load():
+        with archive.open(member) as file:
+            return np.lib.format.read_array(file, allow_pickle=False)
+
+    with archive.open(member) as file:
+        version = np.lib.format.read_magic(file)
+        header = (
+            np.lib.format.read_array_header_1_0
+            if version == (1, 0)
+            else np.lib.format.read_array_header_2_0
+        )
+        shape, _, dtype = header(file)
+    return StoredArray(shape, str(dtype), load)
+
+
+READERS = {
+    ".pth": _read_torch,
+    ".pt": _read_torch,
+    ".pth.tar": _read_torch,
+    ".safetensors": _read_safetensors,
+    ".weights.h5": read_h5,
+    ".keras": read_keras,
+    ".npz": _read_npz,
+}
