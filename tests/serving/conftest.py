@@ -1,0 +1,26 @@
+"""A small exported model for all tests of this folder."""
+
+import pytest
+
+from keras_sa.serving import export
+from tests.serving.samples import LABELS
+from tests.serving.samples import randomize
+from tests.serving.samples import small_network
+
+
+@pytest.fixture(scope="session")
+def model():
+    return randomize(small_network())
+
+
+@pytest.fixture(scope="session")
+def exported(model, tmp_path_factory):
+    """The path of an exported version."""
+    return export(model, tmp_path_factory.mktemp("served"), labels=LABELS)
+
+
+@pytest.fixture(scope="session")
+def signatures(exported):
+    import tensorflow as tf
+
+    return tf.saved_model.load(str(exported)).signatures
