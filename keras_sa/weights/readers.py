@@ -1,5 +1,8 @@
 """Reading weight files without running anything that is in them."""
 
+import argparse
+import pickle
+import re
 import zipfile
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -19,6 +22,8 @@ from keras_sa.weights.stored import StoredArray
 # Before 2.6 a crafted file could run code in spite of `weights_only=True`
 # (CVE-2025-32434).
 MIN_TORCH = (2, 6)
+# How many names an error lists.
+SHOWN = 8
 SAFETENSORS_DTYPES = {
     "BF16": "bfloat16",
     "F16": "float16",
@@ -49,16 +54,36 @@ def open_checkpoint(path: str | Path, key: str | None = None) -> Iterator[Checkp
     path = Path(path)
     if not path.is_file():
         raise FileNotFoundError(f"There is no weight file {str(path)!r}.")
-    read = next((READERS[end] for end in READERS if path.name.endswith(end)), None)
-    if read is None:
+    end = require_reader(path)
+    read, package = READERS[end]
+    if key is not None and package != "torch":
         raise ValueError(
-            f"The name of a weight file must end in one of {list(READERS)}. "
-            f"Received: path={str(path)!r}"
+            f"Only PyTorch files hold several dictionaries. Received: key={key!r} for "
+            f"{str(path)!r}"
         )
     with ExitStack() as stack:
         with _explained(path):
             checkpoint = stack.enter_context(read(path, key))
         yield checkpoint
+
+
+def require_reader(path: str | Path) -> str:
+    """The ending of a file's name that says its format.
+
+    Raises:
+        ImportError: If the format needs a package that is not installed.
+        ValueError: If there is no such format.
+    """
+    end = next((end for end in READERS if str(path).endswith(end)), None)
+    if end is None:
+        raise ValueError(
+            f"The name of a weight file must end in one of {list(READERS)}. "
+            f"Received: path={str(path)!r}"
+        )
+    _, package = READERS[end]
+    if package is not None:
+        require_extra(package, package)
+    return end
 
 
 @contextmanager
@@ -76,7 +101,8 @@ def _explained(path):
 
 @contextmanager
 def _read_torch(path, key):
-    torch = require_extra("torch", "torch")
+    import torch
+
     if tuple(int(n) for n in torch.__version__.split(".")[:2]) < MIN_TORCH:
         raise ImportError(
             "Reading PyTorch files safely needs torch 2.6 or newer. "
@@ -88,12 +114,24 @@ def _read_torch(path, key):
             damaged = archive.testzip()
         if damaged:
             raise ValueError(f"its part {damaged!r} does not fit its checksum")
-    content = torch.load(path, map_location="cpu", weights_only=True)
+    try:
+        # timm's trainer stores its command line, which is data too.
+        with torch.serialization.safe_globals([argparse.Namespace]):
+            content = torch.load(path, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:
+        # PyTorch's own message goes on with advice to read it unsafely.
+        found = re.search(r"GLOBAL (\S+)", str(error))
+        raise ValueError(
+            "it is damaged or holds Python objects, which can run code"
+            + (f": {found[1]}" if found else "")
+        ) from error
     key, state = find_state_dict(content, key)
     state = {name: state[stored] for name, stored in strip_names(list(state)).items()}
     other = [name for name, value in state.items() if not torch.is_tensor(value)]
     if other:
-        raise ValueError(f"these entries of {key!r} are no tensors: {other[:10]}")
+        raise ValueError(
+            f"it holds no dictionary of weights: {other[:SHOWN]} are no tensors"
+        )
     arrays = {name: _stored_tensor(torch, value) for name, value in state.items()}
     yield Checkpoint(path, "published", arrays, key)
 
@@ -111,7 +149,8 @@ def _stored_tensor(torch, tensor):
 
 @contextmanager
 def _read_safetensors(path, key):
-    safetensors = require_extra("safetensors", "safetensors")
+    import safetensors
+
     with safetensors.safe_open(path, framework="numpy") as file:
         arrays = {
             name: _stored_slice(file, stored)
@@ -159,12 +198,13 @@ def _stored_npy(archive, member):
     return StoredArray(shape, str(dtype), load)
 
 
+# How a file is read and the package that this needs, by the end of its name.
 READERS = {
-    ".pth": _read_torch,
-    ".pt": _read_torch,
-    ".pth.tar": _read_torch,
-    ".safetensors": _read_safetensors,
-    ".weights.h5": read_h5,
-    ".keras": read_keras,
-    ".npz": _read_npz,
+    ".pth": (_read_torch, "torch"),
+    ".pt": (_read_torch, "torch"),
+    ".pth.tar": (_read_torch, "torch"),
+    ".safetensors": (_read_safetensors, "safetensors"),
+    ".weights.h5": (read_h5, None),
+    ".keras": (read_keras, None),
+    ".npz": (_read_npz, None),
 }

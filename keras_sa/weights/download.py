@@ -1,0 +1,209 @@
+"""Verified downloads into the Keras cache.
+
+`keras.utils.get_file` has the place, but not what a 240 MB file needs: it writes to
+the final name, leaves a file there whose hash was wrong, waits for a stalled server
+for ever, starts every retry from the beginning and knows no hash prefixes.
+"""
+
+import hashlib
+import http.client
+import os
+import time
+import urllib.error
+import urllib.request
+from contextlib import contextmanager
+from pathlib import Path
+
+import keras
+
+from keras_sa.weights.registry import HUGGING_FACE
+from keras_sa.weights.registry import Weights
+
+MIRROR_VARIABLE = "KERAS_SA_WEIGHTS_URL"
+HUB_VARIABLE = "HF_ENDPOINT"
+ATTEMPTS = 4
+# Seconds: of silence until a server counts as stalled; between two attempts.
+TIMEOUT = 30.0
+PAUSE = 1.0
+BLOCK = 2**20
+# Far more than any entry; a server that sends without end must not fill the disk.
+MAX_BYTES = 2**30
+# Answers that another attempt may change.
+PASSING = (408, 429, 500, 502, 503, 504)
+
+
+class DownloadError(ConnectionError):
+    """A weight file could not be downloaded."""
+
+
+def cache_directory() -> Path:
+    """`$KERAS_HOME/models/keras_sa`; `KERAS_HOME` is `~/.keras` if not set."""
+    home = os.environ.get("KERAS_HOME") or Path.home() / ".keras"
+    return Path(home) / "models" / "keras_sa"
+
+
+def source_url(entry: Weights) -> str | None:
+    """Where an entry is downloaded from, with the mirrors that the user has set."""
+    mirror = os.environ.get(MIRROR_VARIABLE)
+    if entry.url and mirror:
+        return f"{mirror.rstrip('/')}/{entry.file}"
+    hub = os.environ.get(HUB_VARIABLE)
+    if entry.url and hub:
+        return entry.url.replace(HUGGING_FACE, hub.rstrip("/"), 1)
+    return entry.url
+
+
+def file_digest(path: Path) -> str:
+    """The SHA-256 of a file in hexadecimal digits."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def expected_digest(entry: Weights) -> str | None:
+    """The SHA-256 of an entry's file or its beginning, `None` if nobody knows it.
+
+    Of a file that the user installed it was written down then.
+    """
+    if entry.sha256:
+        return entry.sha256
+    record = digest_record(cache_directory() / entry.file)
+    return record.read_text().strip() if record.is_file() else None
+
+
+def digest_record(path: Path) -> Path:
+    """Where the SHA-256 of an installed file is written down."""
+    return path.with_name(f"{path.name}.sha256")
+
+
+def is_intact(entry: Weights) -> bool:
+    """Whether the cached file of an entry is there and has the right SHA-256."""
+    path = cache_directory() / entry.file
+    expected = expected_digest(entry)
+    return bool(expected) and path.is_file() and file_digest(path).startswith(expected)
+
+
+def fetch(entry: Weights) -> Path:
+    """The verified file of an entry, downloaded unless it is in the cache.
+
+    Args:
+        entry: One of `WEIGHTS`.
+
+    Returns:
+        The path of the file, whose SHA-256 has just been compared.
+
+    Raises:
+        FileNotFoundError: If the entry can't be downloaded and is not installed.
+        DownloadError: If the download failed; the message says what else to do.
+    """
+    path = cache_directory() / entry.file
+    if is_intact(entry):
+        return path
+    if entry.url is None:
+        state = "does not have the SHA-256 it was installed with"
+        raise FileNotFoundError(
+            f"The weights {entry.file!r} of {entry.reported_by} can't be downloaded. "
+            f"Get their file and run `keras-sa convert FILE --install`, which puts "
+            f"them at {str(path)!r} "
+            f"({f'that file {state}' if path.exists() else 'nothing is there now'})."
+        )
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with _lock(path.with_name(f"{path.name}.lock")):
+        # Another process may have been faster.
+        if not is_intact(entry):
+            _download(source_url(entry), path, entry.sha256)
+    return path
+
+
+def _download(url, path, sha256):
+    partial = path.with_name(f"{path.name}.partial")
+    problems = []
+    for attempt in range(ATTEMPTS):
+        if attempt:
+            time.sleep(PAUSE * 2 ** (attempt - 1))
+        try:
+            _transfer(url, partial)
+        except urllib.error.HTTPError as error:
+            problems.append(f"the server answered {error.code} {error.reason}")
+            if error.code not in PASSING:
+                break
+        except (OSError, http.client.HTTPException) as error:
+            problems.append(str(error) or type(error).__name__)
+        except ValueError as error:
+            partial.unlink(missing_ok=True)
+            problems.append(str(error))
+            break
+        else:
+            digest = file_digest(partial)
+            if digest.startswith(sha256):
+                os.replace(partial, path)
+                return
+            partial.unlink()
+            problems.append(f"the SHA-256 was {digest}, not {sha256}...")
+    raise DownloadError(
+        f"{url} could not be downloaded after {len(problems)} attempts "
+        f"({'; '.join(dict.fromkeys(problems))}). Three ways out: copy the file to "
+        f"{str(path)!r}, give the path of a weight file as `weights`, or start "
+        f"without one by `weights=None`. {MIRROR_VARIABLE} and {HUB_VARIABLE} name "
+        "mirrors."
+    )
+
+
+def _transfer(url, partial):
+    """Downloads what is missing in the partial file.
+
+    Raises:
+        OSError, http.client.HTTPException: If it did not arrive.
+        ValueError: If it makes no sense to try again.
+    """
+    done = partial.stat().st_size if partial.exists() else 0
+    headers = {"User-Agent": "keras-sa"}
+    if done:
+        headers["Range"] = f"bytes={done}-"
+    request = urllib.request.Request(url, headers=headers)
+    try:
+        response = urllib.request.urlopen(request, timeout=TIMEOUT)
+    except urllib.error.HTTPError as error:
+        with error:
+            if done and error.code == 416:
+                # Nothing is missing, or the file is another one: the hash tells.
+                return
+        raise
+    with response:
+        resumed = response.status == 206
+        if not resumed:
+            done = 0
+        length = response.headers.get("Content-Length")
+        total = done + int(length) if length else None
+        with partial.open("ab" if resumed else "wb") as file:
+            done = _copy(response, file, done, total)
+    if total is not None and done < total:
+        raise OSError(f"the connection ended after {done} of {total} bytes")
+
+
+def _copy(response, file, done, total):
+    """Copies the response, shows the progress and returns the size in the end."""
+    bar = keras.utils.Progbar(total, unit_name="byte")
+    while block := response.read(BLOCK):
+        file.write(block)
+        done += len(block)
+        if done > MAX_BYTES:
+            raise ValueError(f"it sent more than {MAX_BYTES} bytes")
+        bar.update(done)
+    return done
+
+
+@contextmanager
+def _lock(path):
+    """Lets one process at a time work, where the system can do that (not Windows).
+
+    Without the lock two processes may spoil each other's partial file; its hash
+    shows that, and nothing wrong gets the final name.
+    """
+    with path.open("a") as file:
+        try:
+            import fcntl
+        except ImportError:
+            fcntl = None
+        if fcntl is not None:
+            fcntl.flock(file, fcntl.LOCK_EX)
+        yield
