@@ -1,0 +1,98 @@
+"""What happens with images that can't be decoded."""
+
+import json
+import os
+import threading
+from pathlib import Path
+
+from keras_sa.data.decoding import decode
+
+
+class BadImages:
+    """Refuses images that can't be decoded, or skips and reports them.
+
+    Args:
+        skip: `False`: reading stops with an error that names the images. `True`:
+            they get weight 0.
+        report: With `skip`, a file that lists them, one JSON object
+            `{"image": ..., "reason": ...}` a line. It is rewritten whenever one more
+            is found.
+    """
+
+    def __init__(self, skip: bool = False, report: str | Path | None = None):
+        if report is not None and not skip:
+            raise ValueError(
+                "A report of bad images is only written where they are skipped. "
+                f"Received: skip_bad_images=False, report={str(report)!r}"
+            )
+        self.skip = skip
+        self.report = None if report is None else Path(report)
+        self.found: dict[str, str] = {}
+        self._lock = threading.Lock()
+
+    def weights(self, weights, done, names, payloads):
+        """Sets the weights of the images that failed to 0, in a graph.
+
+        Args:
+            weights: float32 `(rows,)`.
+            done: bool `(rows,)`: which images were decoded.
+            names: Function of an int64 tensor of row numbers: what to call these.
+            payloads: Function of a row number: the bytes of that image.
+
+        Returns:
+            The new weights.
+
+        Raises:
+            tf.errors.InvalidArgumentError: If an image failed and may not; at the
+                time of reading.
+        """
+        import tensorflow as tf
+
+        def failed():
+            rows = tf.where(~done)[:, 0]
+            contents = tf.map_fn(payloads, rows, fn_output_signature=tf.string)
+            message = tf.numpy_function(self._note, [names(rows), contents], tf.string)
+            if self.skip:
+                with tf.control_dependencies([message]):
+                    return tf.where(done, weights, 0.0)
+            with tf.control_dependencies([tf.Assert(False, [message], summarize=-1)]):
+                return tf.identity(weights)
+
+        return tf.cond(tf.reduce_all(done), lambda: weights, failed)
+
+    def _note(self, names, contents):
+        reasons = {
+            name.decode(errors="replace"): _reason(data)
+            for name, data in zip(names, contents, strict=True)
+        }
+        with self._lock:
+            news = not reasons.keys() <= self.found.keys()
+            self.found.update(reasons)
+            if news and self.report is not None:
+                self._write()
+        return "Can't be decoded as an image: " + "; ".join(
+            f"{name} ({reason})" for name, reason in reasons.items()
+        )
+
+    def _write(self):
+        lines = [
+            json.dumps({"image": name, "reason": reason}) + "\n"
+            for name, reason in sorted(self.found.items())
+        ]
+        self.report.parent.mkdir(parents=True, exist_ok=True)
+        temporary = self.report.with_name(f".{self.report.name}.{os.getpid()}")
+        temporary.write_text("".join(lines), encoding="utf-8")
+        temporary.replace(self.report)
+
+
+def _reason(contents):
+    import tensorflow as tf
+
+    if not contents:
+        return "the file is empty"
+    try:
+        decode(tf.constant(contents))
+    except tf.errors.OpError as error:
+        # Only what the decoder says; the rest speaks of the graph.
+        return error.message.split("}} ")[-1].split(" [Op:")[0].strip()
+    return "the image was read incompletely"

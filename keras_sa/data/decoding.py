@@ -1,0 +1,149 @@
+"""From the bytes of an image file to pixels of the network's size."""
+
+from keras_sa.data.random_crop import sample_crop
+from keras_sa.utils.evaluation_crop import evaluation_crop
+
+# The scales at which libjpeg can decode: 1 / ratio.
+JPEG_RATIOS = (1, 2, 4, 8)
+
+
+def decode(contents):
+    """Decodes a JPEG, PNG, GIF (first frame), BMP or WebP image.
+
+    Args:
+        contents: The file's bytes, a scalar string tensor.
+
+    Returns:
+        A uint8 tensor `(height, width, 3)`. Grey images are repeated, transparency
+        is ignored, 16 bits become 8.
+
+    Raises:
+        tf.errors.InvalidArgumentError: If it is another format, damaged or
+            truncated.
+    """
+    import tensorflow as tf
+
+    image = tf.case(
+        [
+            (_is_jpeg(contents), lambda: _decode_jpeg(contents)),
+            (_starts_with(contents, b"BM"), lambda: _decode_bmp(contents)),
+        ],
+        default=lambda: tf.io.decode_image(
+            contents, channels=3, expand_animations=False
+        ),
+    )
+    image.set_shape((None, None, 3))
+    return image
+
+
+def decode_training_crop(contents, draws, size, scale, ratio):
+    """Decodes a random resized crop, and of a JPEG no more than that.
+
+    Args:
+        contents: The file's bytes, a scalar string tensor.
+        draws: See `sample_crop`.
+        size: Height and width of the result.
+        scale: Range of the crop's part of the area.
+        ratio: Range of the crop's width by its height.
+
+    Returns:
+        A float32 tensor `(*size, 3)` in 0..255.
+
+    Raises:
+        tf.errors.InvalidArgumentError: As `decode`; also when only a part of the
+            image that is outside of the crop is missing.
+    """
+    import tensorflow as tf
+
+    def whole():
+        return resized_crop(decode(contents), draws, size, scale, ratio)
+
+    def part():
+        shape = tf.io.extract_jpeg_shape(contents)
+        window = sample_crop(draws, shape[0], shape[1], scale, ratio)
+        # libjpeg scales while it decodes, which is cheaper and a better filter
+        # than dropping pixels later. Never below the size that is wanted.
+        shrinks = tf.reduce_min(window[2:] // tf.constant(size))
+        step = tf.searchsorted(JPEG_RATIOS, [shrinks], side="right")[0] - 1
+        crop = tf.switch_case(
+            tf.maximum(step, 0),
+            [
+                lambda r=r: _decode_window(contents, shape, window, r)
+                for r in JPEG_RATIOS
+            ],
+        )
+        return tf.image.resize(tf.cast(crop, tf.float32), size)
+
+    # A decoder that stops below the crop's last row doesn't see that a file is
+    # truncated. Without the end marker it has to decode everything.
+    complete = tf.strings.substr(contents, -2, 2) == b"\xff\xd9"
+    image = tf.cond(_is_jpeg(contents) & complete, part, whole)
+    image.set_shape((*size, 3))
+    return image
+
+
+def resized_crop(image, draws, size, scale, ratio):
+    """The random resized crop of an image that is decoded already."""
+    import tensorflow as tf
+
+    shape = tf.shape(image)
+    top, left, height, width = tf.unstack(
+        sample_crop(draws, shape[0], shape[1], scale, ratio)
+    )
+    crop = image[top : top + height, left : left + width]
+    return tf.image.resize(crop, size, antialias=True)
+
+
+def decode_evaluation_crop(contents, size, crop_ratio):
+    """Decodes an image and takes the centre crop with which one evaluates."""
+    return evaluation_crop(decode(contents), size, crop_ratio)
+
+
+def _starts_with(contents, magic):
+    import tensorflow as tf
+
+    return tf.strings.substr(contents, 0, len(magic)) == magic
+
+
+def _is_jpeg(contents):
+    return _starts_with(contents, b"\xff\xd8\xff")
+
+
+def _decode_jpeg(contents):
+    import tensorflow as tf
+
+    return tf.io.decode_jpeg(contents, channels=3, dct_method="INTEGER_ACCURATE")
+
+
+def _decode_window(contents, shape, window, ratio):
+    import tensorflow as tf
+
+    # libjpeg's scaled image has this shape, and the window is counted in it.
+    scaled = (shape[:2] + ratio - 1) // ratio
+    offset = window[:2] // ratio
+    extent = tf.minimum(window[2:] // ratio, scaled - offset)
+    return tf.raw_ops.DecodeAndCropJpeg(
+        contents=contents,
+        crop_window=tf.concat([offset, extent], 0),
+        channels=3,
+        ratio=ratio,
+        dct_method="INTEGER_ACCURATE",
+    )
+
+
+def _decode_bmp(contents):
+    """As TensorFlow, which however ignores the palette of 8-bit images."""
+    import tensorflow as tf
+
+    image = tf.io.decode_bmp(contents)
+    header = tf.cast(
+        tf.io.decode_raw(tf.strings.substr(contents, 0, 54), "uint8"), "int32"
+    )
+
+    def palette():
+        start = 14 + header[14] + 256 * header[15]
+        colors = tf.io.decode_raw(tf.strings.substr(contents, start, 4 * 256), "uint8")
+        colors = tf.reshape(colors, (-1, 4))[:, 2::-1]
+        return tf.gather(colors, tf.cast(image[:, :, 0], tf.int32))
+
+    return tf.cond(tf.shape(image)[2] == 1, palette, lambda: image[:, :, :3])

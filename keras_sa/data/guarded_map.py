@@ -1,0 +1,67 @@
+"""A parallel map over the rows of batches, in which single rows may fail."""
+
+import os
+from collections.abc import Callable
+
+
+def guarded_map(batches, function: Callable, rows: int, shape: tuple[int, ...], dtype):
+    """Maps the rows of every batch in parallel; a row that fails becomes zeros.
+
+    An error inside `tf.data` takes the whole batch with it and doesn't say which
+    row it was. Here every batch is a small data set of its own, whose failing rows
+    are left out and noticed by their missing numbers.
+
+    Args:
+        batches: A `tf.data.Dataset` of dicts; the values are either scalars, the
+            same for all rows, or have `rows` rows.
+        function: Takes the dict of one row and returns a tensor.
+        rows: The number of rows of every batch.
+        shape: Shape of what `function` returns.
+        dtype: Type of what `function` returns.
+
+    Returns:
+        A `tf.data.Dataset` of `(batch, results, done)` with `results` of shape
+        `(rows, *shape)` and the bool `done` of shape `(rows,)`.
+    """
+    import tensorflow as tf
+
+    workers = len(os.sched_getaffinity(0))
+
+    def run(batch):
+        shared = {name: v for name, v in batch.items() if v.shape.rank == 0}
+        varying = {name: v for name, v in batch.items() if v.shape.rank > 0}
+        results = (
+            tf.data.Dataset.from_tensor_slices(varying)
+            .enumerate()
+            .map(
+                lambda row, values: (row, function({**shared, **values})),
+                num_parallel_calls=workers,
+                deterministic=True,
+            )
+            .ignore_errors()
+            .batch(rows)
+        )
+        none = tf.data.Dataset.from_tensors(
+            (tf.zeros((0,), tf.int64), tf.zeros((0, *shape), dtype))
+        )
+        # Exactly one element, also when no row is left.
+        results = results.concatenate(none).take(1)
+        return results.map(lambda *result: (batch, *_scattered(*result, rows, shape)))
+
+    return batches.interleave(
+        run, cycle_length=2, num_parallel_calls=2, deterministic=True
+    )
+
+
+def _scattered(row, results, rows, shape):
+    """Puts the results where they belong, which is where they are if none failed."""
+    import tensorflow as tf
+
+    done = tf.scatter_nd(row[:, tf.newaxis], tf.ones_like(row), (rows,)) > 0
+    results = tf.cond(
+        tf.size(row) == rows,
+        lambda: results,
+        lambda: tf.scatter_nd(row[:, tf.newaxis], results, (rows, *shape)),
+    )
+    results.set_shape((rows, *shape))
+    return results, done

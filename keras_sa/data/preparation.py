@@ -1,0 +1,151 @@
+"""From one example of a source to the pixels that a network gets."""
+
+import functools
+from dataclasses import dataclass
+
+import numpy as np
+
+from keras_sa.data import decoding
+from keras_sa.data.augmentation import Augmentation
+from keras_sa.data.rand_augment import apply_layer
+from keras_sa.data.rand_augment import operations
+from keras_sa.data.rand_augment import rand_augment
+from keras_sa.data.random_crop import DRAWS
+from keras_sa.data.stateless_seeds import CROP
+from keras_sa.data.stateless_seeds import LAYERS
+from keras_sa.data.stateless_seeds import StatelessSeeds
+from keras_sa.data.stateless_seeds import seed_for
+from keras_sa.utils.evaluation_crop import evaluation_crop
+from keras_sa.utils.normalization import scale_and_shift
+
+
+@dataclass(frozen=True)
+class Preparation:
+    """Decodes, crops, augments and normalises single images.
+
+    Args:
+        encoded: Whether images come as the bytes of files or as uint8 pixels.
+        image_size: Height and width of the result.
+        channels: 3 for RGB or 1 for grey; images of the other kind are converted.
+        crop_ratio: See `evaluation_crop`.
+        augmentation: `None` for evaluation.
+        seed: Of the augmentation.
+        mean: Of each channel, in 0..1; `None` for pixels in 0..255.
+        std: Standard deviation of each channel.
+    """
+
+    encoded: bool
+    image_size: tuple[int, int]
+    channels: int
+    crop_ratio: float
+    augmentation: Augmentation | None
+    seed: int
+    mean: tuple[float, ...] | None
+    std: tuple[float, ...] | None
+
+    def __post_init__(self):
+        # Keras' layers make a variable each, which can't be done inside a graph.
+        if self.augmentation is not None and self.augmentation.rand_augment:
+            _ = self._operations
+        if self.augmentation is not None and self.augmentation.random_erasing:
+            _ = self._erase
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        return (*self.image_size, self.channels)
+
+    def __call__(self, payload, epoch, index):
+        """Prepares one image.
+
+        Args:
+            payload: A scalar string tensor or uint8 `(height, width, channels)`.
+            epoch: The epoch, an int64 scalar tensor.
+            index: The example's index.
+
+        Returns:
+            A float32 tensor `(*image_size, channels)`: normalised, or in 0..255.
+        """
+        import tensorflow as tf
+
+        if self.augmentation is None:
+            return self._normalized(self._whole(payload))
+        draws = tf.random.stateless_uniform(
+            (DRAWS + 1,), seed_for(CROP, self.seed, epoch, index), alg="philox"
+        )
+        if self.augmentation.scale is None:
+            image = self._whole(payload)
+        else:
+            image = self._crop(payload, draws[:DRAWS])
+        if self.augmentation.flip:
+            image = tf.cond(
+                draws[DRAWS] < 0.5, lambda: tf.reverse(image, [1]), lambda: image
+            )
+        seed = seed_for(LAYERS, self.seed, epoch, index)
+        if self.augmentation.rand_augment:
+            image = rand_augment(
+                image, seed, self._operations, self.augmentation.rand_augment
+            )
+        if self.augmentation.random_erasing:
+            # The count sets these seeds apart from RandAugment's.
+            seeds = StatelessSeeds(seed, count=1 << 12)
+            image = self._erase(image[tf.newaxis], seeds)[0]
+        return self._normalized(image)
+
+    def _crop(self, payload, draws):
+        augmentation = self.augmentation
+        crop = decoding.decode_training_crop if self.encoded else decoding.resized_crop
+        return self._with_channels(
+            crop(
+                payload, draws, self.image_size, augmentation.scale, augmentation.ratio
+            )
+        )
+
+    def _whole(self, payload):
+        image = decoding.decode(payload) if self.encoded else payload
+        return self._with_channels(
+            evaluation_crop(image, self.image_size, self.crop_ratio)
+        )
+
+    def _with_channels(self, image):
+        import tensorflow as tf
+
+        if image.shape[-1] == self.channels:
+            return image
+        if self.channels == 1:
+            return tf.image.rgb_to_grayscale(image)
+        return tf.image.grayscale_to_rgb(image)
+
+    def _normalized(self, image):
+        import tensorflow as tf
+
+        if self.mean is None:
+            return image
+        scale, shift = scale_and_shift(self.mean, self.std)
+        width = self.image_size[1]
+        # Whole rows at once: an operation that repeats three numbers along the last
+        # axis takes several times as long as one that repeats a row.
+        rows = tf.reshape(image, (self.image_size[0], -1))
+        rows = rows * np.tile(scale, width).astype("float32")
+        rows = rows + np.tile(shift, width).astype("float32")
+        return tf.reshape(rows, self.shape)
+
+    @functools.cached_property
+    def _operations(self):
+        return operations(self.augmentation.rand_augment_magnitude)
+
+    @functools.cached_property
+    def _erase(self):
+        import keras
+
+        # The mean becomes 0 in the normalisation. One number would be the upper end
+        # of a range of probabilities.
+        fill = [255.0 * mean for mean in self.mean or (0.5,) * self.channels]
+        probability = self.augmentation.random_erasing
+        return apply_layer(
+            keras.layers.RandomErasing(
+                factor=(probability, probability),
+                fill_value=fill if self.channels == 3 else fill[0],
+                value_range=(0, 255),
+                dtype="float32",
+            )
+        )

@@ -1,0 +1,93 @@
+"""Images in memory."""
+
+import functools
+from collections.abc import Sequence
+
+import numpy as np
+
+from keras_sa.data.sources.source import IndexedSource
+from keras_sa.data.sources.source import host_tensor
+
+
+class ArraySource(IndexedSource):
+    """NumPy arrays as Keras' data sets have them.
+
+    Args:
+        images: uint8, `(examples, height, width)` for grey images or `(examples,
+            height, width, channels)` with 1 or 3 channels.
+        labels: Integer class indices, `(examples,)` or `(examples, 1)`.
+        class_names: Names of the classes. Defaults to their numbers.
+        name: What to call the array in messages.
+
+    Raises:
+        ValueError: If the arrays are not of this form.
+    """
+
+    encoded = False
+    crop_ratio = 1.0
+
+    def __init__(
+        self,
+        images: np.ndarray,
+        labels: np.ndarray,
+        class_names: Sequence[str] | None = None,
+        name: str = "array",
+    ):
+        images, labels = np.asarray(images), np.asarray(labels)
+        if images.ndim == 3:
+            images = images[..., np.newaxis]
+        if (
+            images.dtype != np.uint8
+            or images.ndim != 4
+            or images.shape[3] not in (1, 3)
+        ):
+            raise ValueError(
+                "`images` must be uint8 in 0..255, grey or RGB, of shape (examples, "
+                "height, width[, channels]). "
+                f"Received: dtype={images.dtype}, shape={images.shape}"
+            )
+        if labels.ndim == 2 and labels.shape[1] == 1:
+            labels = labels[:, 0]
+        if labels.shape != images.shape[:1] or labels.dtype.kind not in "iu":
+            raise ValueError(
+                "`labels` must hold one integer for each image. "
+                f"Received: dtype={labels.dtype}, shape={labels.shape} for "
+                f"{len(images)} images"
+            )
+        if not len(images):
+            raise ValueError("`images` must hold at least one image. Received: none")
+        if class_names is None:
+            class_names = [str(number) for number in range(int(labels.max()) + 1)]
+        if labels.min() < 0 or labels.max() >= len(class_names):
+            raise ValueError(
+                f"`labels` must be in 0..{len(class_names) - 1}, the number of classes "
+                f"less one. Received: {labels.min()}..{labels.max()}"
+            )
+        self.images = images
+        self.labels = labels.astype("int32")
+        self.class_names = tuple(class_names)
+        self.num_examples = len(images)
+        self.name = name
+
+    @functools.cached_property
+    def _images(self):
+        return host_tensor(self.images)
+
+    @functools.cached_property
+    def _labels(self):
+        return host_tensor(self.labels)
+
+    def labels_of(self, indices):
+        import tensorflow as tf
+
+        return tf.gather(self._labels, indices)
+
+    def payload_of(self, index):
+        import tensorflow as tf
+
+        return tf.gather(self._images, index)
+
+    def names_of(self, indices):
+        import tensorflow as tf
+
+        return tf.strings.join([f"{self.name} image ", tf.strings.as_string(indices)])
