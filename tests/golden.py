@@ -1,4 +1,4 @@
-"""The numbers of the published network; how they were made is in golden's README."""
+"""The numbers of the published network, and the weights and inputs they belong to."""
 
 import json
 import zlib
@@ -7,17 +7,24 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-GOLDEN = Path(__file__).resolve().parents[2] / "shared" / "golden"
+DATA = Path(__file__).resolve().parent / "data"
+SHARED = Path(__file__).resolve().parents[2] / "shared" / "golden"
 
 
 def load(name):
-    """The arrays of a golden file; skips the test where the folder is missing."""
-    path = GOLDEN / name
-    if not path.is_file():
-        pytest.skip(f"the golden data is not here: {path}")
+    """The arrays of a file of tests/data, or the content of a JSON file."""
+    path = DATA / name
     if path.suffix == ".json":
         return json.loads(path.read_text())
     return dict(np.load(path))
+
+
+def checkpoint(name):
+    """The path of a checkpoint file too large for the repository, or a skip."""
+    path = SHARED / name
+    if not path.is_file():
+        pytest.skip(f"the checkpoint file is not on this machine: {path}")
+    return path
 
 
 def draw(name):
@@ -40,3 +47,20 @@ def published_weight(name, shape):
     if name.endswith("weight"):
         return 0.1 * a + (0.4 if "bn3" in name else 1.0)
     return 0.1 * a
+
+
+def set_published_weights(model):
+    """Gives a network the weights of the golden ones; returns them by name."""
+    from keras_sa.weights.mapping import published_weights
+
+    table = published_weights(model)
+    for name, weight in table.items():
+        value = published_weight(name, weight.shape)
+        weight.variable.assign(weight.to_keras(value))
+    return table
+
+
+def images(name, shape):
+    """Images drawn in the published (..., channels, height, width) order."""
+    array = draw(name).standard_normal(shape)
+    return np.moveaxis(array, -3, -1).astype("float32")

@@ -149,20 +149,23 @@ class ShuffleAttention(AttentionLayer):
             parameters = ops.reshape(ops.transpose(parameters, (0, 2, 1)), (3, -1))
         return tuple(self.along_channels(parameter) for parameter in ops.unstack(parameters))
 
-    def call(self, inputs):
-        dtype = self.statistics_dtype(inputs)
-        x = ops.cast(inputs, dtype)
-        mean = ops.mean(x, axis=self.spatial_axes, keepdims=True)
-        variance = ops.mean(
-            ops.square(x - mean), axis=self.spatial_axes, keepdims=True
-        )
-        a, b, c = self.gate_parameters(dtype)
-        scale = a * ops.rsqrt(variance + self.epsilon)
-        shift = mean * b + c - mean * scale
-        outputs = ops.cast(x * ops.sigmoid(x * scale + shift), self.compute_dtype)
+    def call(self, inputs, training=None):
+        x = ops.cast(inputs, self.statistics_dtype(inputs))
+        # Training keeps the input alone: the gate is computed again on the way back,
+        # which costs less than to write and read its maps.
+        gated = keras.remat(self._gated) if training else self._gated
+        outputs = gated(x, *self.gate_parameters(x.dtype))
+        outputs = ops.cast(outputs, self.compute_dtype)
         if self.shuffle and not self.pre_shuffled:
             outputs = self._interleave_halves(outputs)
         return outputs
+
+    def _gated(self, x, a, b, c):
+        mean = self.spatial_mean(x)
+        variance = self.spatial_mean(ops.square(x - mean))
+        scale = a * ops.rsqrt(variance + self.epsilon)
+        shift = mean * b + c - mean * scale
+        return x * ops.sigmoid(x * scale + shift)
 
     def _interleave_halves(self, x):
         shape = ops.shape(x)

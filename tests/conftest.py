@@ -1,0 +1,30 @@
+"""Settings of the whole suite: quiet TensorFlow, four logical CPU devices."""
+
+import os
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+os.environ.setdefault("KERAS_BACKEND", "tensorflow")
+os.environ.setdefault("MPLBACKEND", "agg")
+
+import keras
+import pytest
+import tensorflow as tf
+
+# Code for several devices is tested everywhere, with logical ones. It must be set
+# before the first operation of the process.
+tf.config.set_logical_device_configuration(
+    tf.config.list_physical_devices("CPU")[0],
+    [tf.config.LogicalDeviceConfiguration()] * 4,
+)
+
+
+@pytest.fixture(autouse=True)
+def clean_keras_state():
+    """Every test begins with the same global state and leaves none behind."""
+    keras.utils.clear_session()
+    keras.utils.set_random_seed(0)
+    data_format = keras.config.image_data_format()
+    policy = keras.config.dtype_policy()
+    yield
+    keras.config.set_image_data_format(data_format)
+    keras.config.set_dtype_policy(policy)
