@@ -8,11 +8,14 @@ from pathlib import Path
 import keras
 
 from keras_sa.applications.input_shape import standardize_input_shape
+from keras_sa.applications.pretrained import check_weights
 from keras_sa.layers import ShuffleAttention
 from keras_sa.layers import get_attention
 
 BLOCKS = {50: (3, 4, 6, 3), 101: (3, 4, 23, 3), 152: (3, 8, 36, 3)}
 EXPANSION = 4
+# `blocks`, `width`, `bottleneck_width` and `stem` of the published networks.
+STANDARD = (None, 64, 64, "imagenet")
 POOLING = {
     "avg": keras.layers.GlobalAveragePooling2D,
     "max": keras.layers.GlobalMaxPooling2D,
@@ -49,8 +52,12 @@ def AttentionResNet(
         attention: A name of `keras_sa.layers.attention_names()`, or `None` for the
             ResNet without attention.
         include_top: Whether to end with global average pooling and a dense layer.
-        weights: `None` for random initialisation, or the path of a file that
-            `keras_sa.weights.load_checkpoint` reads.
+        weights: `None` for random initialisation, the path of a file that
+            `keras_sa.weights.load_checkpoint` reads, or a name of
+            `keras_sa.weights.WEIGHTS`; `"imagenet"` is the best plain ResNet and
+            `"sa_imagenet"` the paper's weights, see `SAResNet50`. A plain ResNet's
+            weights need an attention that begins as the identity up to a factor,
+            as shuffle attention does, or `attention=None`.
         input_tensor: A Keras tensor to use as the network's input.
         input_shape: Shape without the batch axis, in the order of
             `keras.config.image_data_format()`. Height and width may be `None`.
@@ -81,6 +88,7 @@ def AttentionResNet(
     - [Deep Residual Learning for Image Recognition](
       https://arxiv.org/abs/1512.03385) (He et al., CVPR 2016)
     """
+    standard = (blocks, width, bottleneck_width or width, stem) == STANDARD
     if blocks is None:
         if depth not in BLOCKS:
             raise ValueError(
@@ -114,6 +122,16 @@ def AttentionResNet(
     stem = STEMS[stem]
     images = _image_input(input_tensor, input_shape, include_top, stem)
     attend = _attention(attention, attention_options or {})
+    check_weights(
+        weights,
+        depth,
+        standard=standard,
+        channels=images.shape[_channel_axis()],
+        classes=classes if include_top else None,
+        classifier_activation=classifier_activation,
+        attention=attention,
+        attention_options=attention_options or {},
+    )
 
     x = stem.build(images, width)
     inner = bottleneck_width or width
@@ -148,9 +166,9 @@ def AttentionResNet(
     )
     model = keras.Model(inputs, x, name=name or _default_name(attention, depth))
     if weights is not None:
-        from keras_sa.weights import load_checkpoint
+        from keras_sa.weights import initialize_weights
 
-        load_checkpoint(model, weights)
+        initialize_weights(model, weights, depth, include_top)
     return model
 
 
@@ -204,10 +222,13 @@ def _convolution(x, filters, size, stride, name):
     )(x)
 
 
+def _channel_axis():
+    return -1 if keras.config.image_data_format() == "channels_last" else 1
+
+
 def _batch_norm(x, name):
-    axis = -1 if keras.config.image_data_format() == "channels_last" else 1
     return keras.layers.BatchNormalization(
-        axis=axis, momentum=0.9, epsilon=1e-5, name=f"{name}_bn"
+        axis=_channel_axis(), momentum=0.9, epsilon=1e-5, name=f"{name}_bn"
     )(x)
 
 

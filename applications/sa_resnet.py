@@ -29,12 +29,18 @@ DOCSTRING = """Instantiates the SA-ResNet-{depth} architecture.
 
     Args:
         include_top: Whether to end with global average pooling and a dense layer.
-        weights: `None` for random initialisation, or the path of a file that
-            `keras_sa.weights.load_checkpoint` reads.
+        weights: `"imagenet"`: a start as exactly the function of the most accurate
+            plain ResNet-{depth} that can be downloaded, trained on ImageNet; the
+            attention begins as the identity and learns from there.
+            `"sa_imagenet"`: the paper's weights, of which there are files for 50
+            and 101 layers; install yours by `keras-sa convert FILE --install`.
+            Also a name of `keras_sa.weights.WEIGHTS`, the path of a file that
+            `keras_sa.weights.load_checkpoint` reads, or `None` for random
+            initialisation.
         input_tensor: A Keras tensor to use as the network's input.
         input_shape: Shape without the batch axis, in the order of
             `keras.config.image_data_format()`. Height and width may be `None` or at
-            least 32; any number of channels is possible with random weights.
+            least 32. Published weights are for 3 channels.
             Defaults to 224x224 RGB with the top and to free-size RGB without.
         pooling: Without the top: `None` for the last map, `"avg"` or `"max"` for a
             global pooling of it.
@@ -50,6 +56,9 @@ DOCSTRING = """Instantiates the SA-ResNet-{depth} architecture.
 
     Raises:
         ValueError: If an argument is out of its range or does not fit the others.
+        ConnectionError: If the weights can't be downloaded.
+        FileNotFoundError: If the paper's weights are not installed.
+        ImportError: If reading the weights needs a package that is not installed.
 
     Example:
 
@@ -66,7 +75,7 @@ DOCSTRING = """Instantiates the SA-ResNet-{depth} architecture.
 
 def SAResNet50(
     include_top: bool = True,
-    weights: str | Path | None = None,
+    weights: str | Path | None = "imagenet",
     input_tensor=None,
     input_shape: Sequence[int | None] | None = None,
     pooling: str | None = None,
@@ -94,7 +103,7 @@ def SAResNet50(
 
 def SAResNet101(
     include_top: bool = True,
-    weights: str | Path | None = None,
+    weights: str | Path | None = "imagenet",
     input_tensor=None,
     input_shape: Sequence[int | None] | None = None,
     pooling: str | None = None,
@@ -122,7 +131,7 @@ def SAResNet101(
 
 def SAResNet152(
     include_top: bool = True,
-    weights: str | Path | None = None,
+    weights: str | Path | None = "imagenet",
     input_tensor=None,
     input_shape: Sequence[int | None] | None = None,
     pooling: str | None = None,

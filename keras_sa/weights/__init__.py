@@ -4,20 +4,16 @@ from keras_sa.weights.checkpoint import LoadReport
 from keras_sa.weights.checkpoint import load_checkpoint
 from keras_sa.weights.export import export_torch
 from keras_sa.weights.export import export_weights
-from keras_sa.weights.initialize import check_weight_name
 from keras_sa.weights.initialize import initialize_weights
-from keras_sa.weights.initialize import is_weight_name
 from keras_sa.weights.install import install_weights
 from keras_sa.weights.registry import WEIGHTS
 
 __all__ = [
     "WEIGHTS",
     "LoadReport",
-    "check_weight_name",
     "export_torch",
     "export_weights",
     "initialize_weights",
     "install_weights",
-    "is_weight_name",
     "load_checkpoint",
 ]

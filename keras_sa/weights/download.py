@@ -99,12 +99,15 @@ def fetch(entry: Weights) -> Path:
     if is_intact(entry):
         return path
     if entry.url is None:
-        state = "does not have the SHA-256 it was installed with"
+        state = (
+            "the file there does not have the SHA-256 it was installed with"
+            if path.exists()
+            else "nothing is there"
+        )
         raise FileNotFoundError(
-            f"The weights {entry.file!r} of {entry.reported_by} can't be downloaded. "
-            f"Get their file and run `keras-sa convert FILE --install`, which puts "
-            f"them at {str(path)!r} "
-            f"({f'that file {state}' if path.exists() else 'nothing is there now'})."
+            "The weights of SA-Net's authors can't be downloaded automatically. Get "
+            "their file, which their README links to, and run `keras-sa convert FILE "
+            f"--install`. That puts them at {str(path)!r}; {state}."
         )
     path.parent.mkdir(parents=True, exist_ok=True)
     with _lock(path.with_name(f"{path.name}.lock")):

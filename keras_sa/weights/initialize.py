@@ -8,30 +8,10 @@ from keras_sa.weights.checkpoint import LoadReport
 from keras_sa.weights.checkpoint import load_checkpoint
 from keras_sa.weights.download import fetch
 from keras_sa.weights.readers import require_reader
-from keras_sa.weights.registry import ALIASES
-from keras_sa.weights.registry import WEIGHTS
 from keras_sa.weights.registry import find_weights
-from keras_sa.weights.registry import weight_names
-
-
-def is_weight_name(weights: str | Path | None) -> bool:
-    """Whether `weights` names published weights, and is not a path."""
-    return isinstance(weights, str) and (weights in WEIGHTS or weights in ALIASES)
-
-
-def check_weight_name(weights: str | Path, depth: int) -> None:
-    """Checks that `weights` are an existing file or published weights of this depth.
-
-    Raises:
-        ValueError: If they are neither.
-    """
-    if is_weight_name(weights):
-        find_weights(weights, depth)
-    elif not Path(weights).is_file():
-        raise ValueError(
-            "`weights` must be None, the path of an existing file or one of "
-            f"{weight_names(depth)}. Received: weights={str(weights)!r}"
-        )
+from keras_sa.weights.registry import is_weight_name
+from keras_sa.weights.warm_start import attention_layers
+from keras_sa.weights.warm_start import warm_start_weights
 
 
 def initialize_weights(
@@ -59,7 +39,9 @@ def initialize_weights(
     path = weights
     if is_weight_name(weights):
         entry = find_weights(weights, depth)
-        # Better now than after a download.
+        # What can't work should fail before the download, not after it.
         require_reader(entry.file)
+        if entry.kind == "resnet" and attention_layers(model):
+            warm_start_weights(model)
         path = fetch(entry)
     return load_checkpoint(model, path, skip_head=not include_top)

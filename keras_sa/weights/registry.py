@@ -172,6 +172,11 @@ ALIASES: dict[str, dict[int, str]] = {
 }
 
 
+def is_weight_name(weights: object) -> bool:
+    """Whether `weights` names published weights, so that it is not a path."""
+    return isinstance(weights, str) and (weights in WEIGHTS or weights in ALIASES)
+
+
 def weight_names(depth: int) -> list[str]:
     """What `weights=` takes for a network of this depth, besides a path."""
     aliases = [alias for alias, names in ALIASES.items() if depth in names]
