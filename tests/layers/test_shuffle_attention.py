@@ -84,8 +84,8 @@ def test_equals_the_published_module_and_its_gradients(case):
         ]
         np.testing.assert_allclose(outputs, data["output"], rtol=1e-5, atol=1e-6)
         for ours, theirs in zip(gradients, expected, strict=True):
-            tolerance = 1e-5 * abs(theirs).max() + 1e-6
-            np.testing.assert_allclose(ours, theirs, rtol=0, atol=tolerance)
+            error = np.linalg.norm(ours - theirs)
+            assert error <= 1e-5 * np.linalg.norm(theirs) + 1e-6
 
 
 def test_starts_as_a_scaled_shuffle():
@@ -109,15 +109,17 @@ def test_large_mean():
     # A one-pass variance would be off by more than its value here.
     x = 1000 + contracts.maps(2, 14, 14, 16)
     layer = random_layer(x, groups=2)
+    # Keeps the channel branch's sigmoid(weight * 1000 + bias) out of saturation.
+    layer.channel_weight.assign(layer.channel_weight * 1e-3)
     expected = reference(x, 2, layer.get_weights())
-    # The mean is 1000 standard deviations: float32 leaves 1e-4 of the gate's argument.
-    np.testing.assert_allclose(layer(x), expected, rtol=2e-4, atol=1e-2)
+    # The mean itself is known to 1e-4 of a standard deviation in float32.
+    np.testing.assert_allclose(layer(x), expected, rtol=1e-4)
 
 
 @pytest.mark.parametrize("policy", ["mixed_float16", "float16"])
 def test_maps_that_overflow_a_float16_sum(policy):
     x = (300 + 20 * contracts.maps(1, 32, 32, 16)).astype("float16")
-    assert np.isinf(x.sum(axis=(1, 2), dtype="float16")).all()
+    assert x.astype("float32").sum(axis=(1, 2)).min() > np.finfo("float16").max
     layer = ShuffleAttention(groups=2, dtype=policy)
     layer.build(x.shape)
     contracts.randomize(layer)
