@@ -1,0 +1,95 @@
+"""Batch statistics over all replicas that leave out padding."""
+
+import contextlib
+import threading
+from dataclasses import dataclass
+from typing import Any
+
+import keras
+
+from keras_sa.training import keras_hooks
+from keras_sa.training.collectives import all_reduce_sum
+
+# Replicas are traced in threads of their own, which take turns.
+_replica = threading.local()
+
+
+@dataclass(frozen=True)
+class BatchRows:
+    """Which rows of a replica's batch hold samples.
+
+    Args:
+        rows: The number of rows, with padding.
+        present: Float tensor of shape `(rows,)`, 1 for a sample and 0 for padding,
+            or `None` if all rows are samples.
+        total: Float scalar, the number of samples in the batches of all replicas,
+            or in this replica's if not `synchronized`.
+        synchronized: Whether statistics are taken over all replicas.
+    """
+
+    rows: Any
+    present: Any
+    total: Any
+    synchronized: bool
+
+
+@contextlib.contextmanager
+def batch_rows(rows: BatchRows):
+    """Tells the batch norms that are called inside about the batch."""
+    _replica.rows = rows
+    try:
+        yield
+    finally:
+        _replica.rows = None
+
+
+def moments(layer: keras.layers.BatchNormalization, inputs):
+    """Mean and variance of shape `(channels,)` over the samples of the batch.
+
+    The variance is the mean squared distance to the mean of all replicas. Keras'
+    synchronised batch norm takes `E[x^2] - E[x]^2`, which cancels for large means.
+
+    Args:
+        layer: The layer that asks.
+        inputs: Its inputs, at least float32, the batch's axis first. If the network
+            has folded more axes into the first one, its length is a multiple of the
+            batch's rows.
+
+    Returns:
+        Mean and variance, or `None` outside of `batch_rows`.
+    """
+    import tensorflow as tf
+
+    rows = getattr(_replica, "rows", None)
+    if rows is None:
+        return None
+    axes = [axis for axis in keras_hooks.reduction_axes(layer) if axis != 0]
+    shape = tf.shape(inputs)
+    positions = tf.reduce_prod(tf.gather(shape, axes)) * (shape[0] // rows.rows)
+    count = tf.cast(rows.total, inputs.dtype) * tf.cast(positions, inputs.dtype)
+
+    def mean_over_batch(x):
+        x = tf.reduce_sum(x, axes)
+        if rows.present is not None:
+            present = tf.cast(rows.present, x.dtype)[None]
+            x = tf.matmul(present, tf.reshape(x, [rows.rows, -1]))
+            x = tf.reshape(x, [-1, inputs.shape[layer.axis]])
+        x = tf.reduce_sum(x, 0)
+        if rows.synchronized:
+            x = all_reduce_sum(x)
+        return x / count
+
+    broadcast = [1] * inputs.shape.rank
+    broadcast[layer.axis] = -1
+    mean = mean_over_batch(inputs)
+    # The derivative by the mean is the sum of the distances to it: zero.
+    centre = tf.stop_gradient(tf.reshape(mean, broadcast))
+    variance = mean_over_batch(tf.math.squared_difference(inputs, centre))
+    if layer.compute_dtype == "float16":
+        # An overflow must not stay in the moving averages: the step is skipped.
+        finite = tf.math.is_finite(mean) & tf.math.is_finite(variance)
+        mean = tf.where(finite, mean, tf.cast(layer.moving_mean, mean.dtype))
+        variance = tf.where(
+            finite, variance, tf.cast(layer.moving_variance, mean.dtype)
+        )
+    return mean, variance
