@@ -82,6 +82,17 @@ class AttentionLayer(keras.layers.Layer):
         shape[self.channel_axis] = -1
         return keras.ops.reshape(vector, shape)
 
+    def multiply_adds(self, input_shape) -> int:
+        """Multiply-adds for one image, as the published tables count them.
+
+        Args:
+            input_shape: The shape of the maps without the batch axis.
+        """
+        raise NotImplementedError(
+            f"{type(self).__name__} does not say how to count its multiply-adds: "
+            "override `multiply_adds`."
+        )
+
     def compute_output_shape(self, input_shape):
         return tuple(input_shape)
 

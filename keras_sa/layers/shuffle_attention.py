@@ -1,5 +1,7 @@
 """The shuffle attention layer of SA-Net."""
 
+import math
+
 import keras
 from keras import ops
 
@@ -179,6 +181,14 @@ class ShuffleAttention(AttentionLayer):
             x = ops.reshape(x, (shape[0], 2, channels // 2, -1))
             x = ops.transpose(x, (0, 2, 1, 3))
         return ops.reshape(x, shape)
+
+    def multiply_adds(self, input_shape) -> int:
+        """One for each value of the channel branch: its average, as published.
+
+        The gate's own arithmetic is not in the published tables, and its true cost
+        is the memory that is read and written, which no such count shows.
+        """
+        return math.prod(input_shape) // 2
 
     def get_config(self):
         return {

@@ -1,0 +1,35 @@
+"""The layer gives the same numbers on every backend that is installed."""
+
+import importlib.util
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import outputs_on_backend
+import pytest
+
+SCRIPT = Path(outputs_on_backend.__file__)
+
+
+@pytest.mark.parametrize("backend", ["jax", "torch"])
+def test_same_numbers_as_tensorflow(backend, tmp_path):
+    if importlib.util.find_spec(backend) is None:
+        pytest.skip(f"{backend} is not installed")
+    path = tmp_path / "outputs.npz"
+    environment = {
+        **os.environ,
+        "KERAS_BACKEND": backend,
+        "PYTHONPATH": str(SCRIPT.parents[1]),
+    }
+    subprocess.run(
+        [sys.executable, SCRIPT, path], env=environment, check=True, timeout=300
+    )
+    ours = outputs_on_backend.outputs()
+    theirs = np.load(path)
+    assert set(ours) == set(theirs)
+    for name, array in ours.items():
+        np.testing.assert_allclose(
+            theirs[name], array, rtol=1e-4, atol=1e-5, err_msg=name
+        )
