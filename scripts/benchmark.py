@@ -1,0 +1,13 @@
+"""Measurements; every one prints what it compared, on which machine, and ratios."""
+
+import typer
+
+from keras_sa.scripts.benchmark_layer import layer
+from keras_sa.scripts.benchmark_network import network
+
+app = typer.Typer(no_args_is_help=True, help="Measure speed and memory.")
+app.command()(layer)
+app.command()(network)
+
+if __name__ == "__main__":
+    app()
