@@ -11,6 +11,7 @@ from keras_sa.data.mixing import Mixing
 from keras_sa.data.preparation import Preparation
 from keras_sa.data.schedule import Schedule
 from keras_sa.data.sources.arrays import ArraySource
+from keras_sa.data.sources.digits import digits
 from keras_sa.data.sources.folder import folder
 from keras_sa.data.sources.source import Source
 from keras_sa.utils.normalization import IMAGENET_MEAN
@@ -19,6 +20,7 @@ from keras_sa.utils.normalization import IMAGENET_STD
 # What may stand before the colon of a source, and how it is opened: functions of
 # what stands behind it, the split and the fraction that is held out.
 SOURCES: dict[str, Callable[[str, str, float], Source]] = {
+    "digits": digits,
     "folder": folder,
 }
 GREY_MEAN, GREY_STD = (0.449,), (0.226,)
