@@ -31,8 +31,8 @@ def standardize_input_shape(
         size = (default_size, default_size)
         return (*size, 3) if channels_last else (3, *size)
     shape = tuple(input_shape)
-    layout = "(height, width, channels)" if channels_last else (
-        "(channels, height, width)"
+    layout = (
+        "(height, width, channels)" if channels_last else ("(channels, height, width)")
     )
     if len(shape) != 3:
         raise ValueError(

@@ -6,7 +6,12 @@ from typing import Annotated
 import typer
 
 # Height and width, channels at 224x224.
-STAGES = {"conv2": (56, 256), "conv3": (28, 512), "conv4": (14, 1024), "conv5": (7, 2048)}
+STAGES = {
+    "conv2": (56, 256),
+    "conv3": (28, 512),
+    "conv4": (14, 1024),
+    "conv5": (7, 2048),
+}
 
 
 def layer(

@@ -1,4 +1,4 @@
-"""Shuffle attention written as its definition reads: what the benchmark compares with."""
+"""Shuffle attention as its definition reads: what the benchmark compares with."""
 
 import keras
 from keras import ops
@@ -15,7 +15,9 @@ class LiteralShuffleAttention(ShuffleAttention):
 
     def call(self, inputs):
         height, width, channels = inputs.shape[1:]
-        x = ops.reshape(inputs, (-1, height, width, self.groups, channels // self.groups))
+        x = ops.reshape(
+            inputs, (-1, height, width, self.groups, channels // self.groups)
+        )
         x = ops.transpose(x, (0, 3, 1, 2, 4))
         x = ops.reshape(x, (-1, height, width, channels // self.groups))
         first, second = ops.split(x, 2, axis=-1)

@@ -67,7 +67,6 @@ def register_attention(
         )
     if placement not in ("block", "stage"):
         raise ValueError(
-            '`placement` must be "block" or "stage". '
-            f"Received: placement={placement!r}"
+            f'`placement` must be "block" or "stage". Received: placement={placement!r}'
         )
     ATTENTIONS[name] = Attention(layer, placement)

@@ -20,9 +20,9 @@ class ShuffleAttention(AttentionLayer):
 
     With `k = channels / (2 * groups)` the layer has `6 * k` weights, shared by all
     groups. Every statistic belongs to one sample and one channel, so the layer
-    computes `shuffle(x * sigmoid(scale * (x - mean) + shift))` with a scale and a shift of
-    shape `(batch, 1, 1, channels)`: nothing is split, no tensor has more than four
-    axes. There are no batch statistics, so training and inference are the same
+    computes `shuffle(x * sigmoid(scale * (x - mean) + shift))` with a scale and a
+    shift of shape `(batch, 1, 1, channels)`: nothing is split, no tensor has more
+    than four axes. There are no batch statistics, so training and inference are the same
     function. Statistics are two-pass and at least float32 under every dtype policy.
 
     Args:
@@ -149,7 +149,9 @@ class ShuffleAttention(AttentionLayer):
         if self.pre_shuffled:
             parameters = ops.reshape(parameters, (3, 2, -1))
             parameters = ops.reshape(ops.transpose(parameters, (0, 2, 1)), (3, -1))
-        return tuple(self.along_channels(parameter) for parameter in ops.unstack(parameters))
+        return tuple(
+            self.along_channels(parameter) for parameter in ops.unstack(parameters)
+        )
 
     def call(self, inputs, training=None):
         x = ops.cast(inputs, self.statistics_dtype(inputs))

@@ -91,7 +91,9 @@ def test_equals_the_published_module_and_its_gradients(case):
 def test_starts_as_a_scaled_shuffle():
     x = contracts.maps(2, 4, 4, 16)
     outputs = ShuffleAttention(groups=4)(x)
-    expected = 0.7310586 * x[..., [0, 8, 1, 9, 2, 10, 3, 11, 4, 12, 5, 13, 6, 14, 7, 15]]
+    expected = (
+        0.7310586 * x[..., [0, 8, 1, 9, 2, 10, 3, 11, 4, 12, 5, 13, 6, 14, 7, 15]]
+    )
     np.testing.assert_allclose(outputs, expected, rtol=1e-5)
 
 
