@@ -77,7 +77,7 @@ def moments(layer: keras.layers.BatchNormalization, inputs):
         x = tf.reduce_sum(x, 0)
         if rows.synchronized:
             x = all_reduce_sum(x)
-        return x / count
+        return tf.math.divide_no_nan(x, count)
 
     broadcast = [1] * inputs.shape.rank
     broadcast[layer.axis] = -1
@@ -85,11 +85,12 @@ def moments(layer: keras.layers.BatchNormalization, inputs):
     # The derivative by the mean is the sum of the distances to it: zero.
     centre = tf.stop_gradient(tf.reshape(mean, broadcast))
     variance = mean_over_batch(tf.math.squared_difference(inputs, centre))
+    usable = count > 0
     if layer.compute_dtype == "float16":
         # An overflow must not stay in the moving averages: the step is skipped.
-        finite = tf.math.is_finite(mean) & tf.math.is_finite(variance)
-        mean = tf.where(finite, mean, tf.cast(layer.moving_mean, mean.dtype))
-        variance = tf.where(
-            finite, variance, tf.cast(layer.moving_variance, mean.dtype)
-        )
+        usable &= tf.math.is_finite(mean) & tf.math.is_finite(variance)
+    mean = tf.where(usable, mean, tf.cast(layer.moving_mean, mean.dtype))
+    variance = tf.where(
+        usable, variance, tf.cast(layer.moving_variance, variance.dtype)
+    )
     return mean, variance
