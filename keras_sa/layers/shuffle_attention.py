@@ -20,9 +20,9 @@ class ShuffleAttention(AttentionLayer):
 
     With `k = channels / (2 * groups)` the layer has `6 * k` weights, shared by all
     groups. Every statistic belongs to one sample and one channel, so the layer
-    computes `shuffle(x * sigmoid(scale * (x - mean) + shift))` with a scale and a
-    shift of shape `(batch, 1, 1, channels)`: nothing is split, no tensor has more
-    than four axes. There are no batch statistics, so training and inference are the same
+    computes `shuffle(x * sigmoid(scale * x + shift))` with a scale and a shift of
+    shape `(batch, 1, 1, channels)`: nothing is split, no tensor has more than four
+    axes. There are no batch statistics, so training and inference are the same
     function. Statistics are two-pass and at least float32 under every dtype policy.
 
     Args:
@@ -166,12 +166,10 @@ class ShuffleAttention(AttentionLayer):
 
     def _gated(self, x, a, b, c):
         mean = self.spatial_mean(x)
-        centred = x - mean
-        variance = self.spatial_mean(ops.square(centred))
+        variance = self.spatial_mean(ops.square(x - mean))
         scale = a * ops.rsqrt(variance + self.epsilon)
-        # Not `x * scale + (shift - mean * scale)`: that cancels on nearly constant
-        # maps, where the scale is large.
-        return x * ops.sigmoid(centred * scale + (mean * b + c))
+        shift = mean * b + c - mean * scale
+        return x * ops.sigmoid(x * scale + shift)
 
     def _interleave_halves(self, x):
         shape = ops.shape(x)
