@@ -36,14 +36,14 @@ def decode(contents):
     return image
 
 
-def decode_training_crop(contents, draws, size, scale, ratio):
+def decode_training_crop(contents, shapes, position, size, ratio):
     """Decodes a random resized crop, and of a JPEG no more than that.
 
     Args:
         contents: The file's bytes, a scalar string tensor.
-        draws: See `sample_crop`.
+        shapes: See `sample_crop`.
+        position: See `sample_crop`.
         size: Height and width of the result.
-        scale: Range of the crop's part of the area.
         ratio: Range of the crop's width by its height.
 
     Returns:
@@ -56,11 +56,11 @@ def decode_training_crop(contents, draws, size, scale, ratio):
     import tensorflow as tf
 
     def whole():
-        return resized_crop(decode(contents), draws, size, scale, ratio)
+        return resized_crop(decode(contents), shapes, position, size, ratio)
 
     def part():
-        shape = tf.io.extract_jpeg_shape(contents)
-        window = sample_crop(draws, shape[0], shape[1], scale, ratio)
+        extent = tf.io.extract_jpeg_shape(contents)[:2]
+        window = sample_crop(shapes, position, extent, ratio)
         # libjpeg scales while it decodes, which is cheaper and a better filter
         # than dropping pixels later. Never below the size that is wanted.
         shrinks = tf.reduce_min(window[2:] // tf.constant(size))
@@ -68,7 +68,7 @@ def decode_training_crop(contents, draws, size, scale, ratio):
         crop = tf.switch_case(
             tf.maximum(step, 0),
             [
-                lambda r=r: _decode_window(contents, shape, window, r)
+                lambda r=r: _decode_window(contents, extent, window, r)
                 for r in JPEG_RATIOS
             ],
         )
@@ -82,14 +82,12 @@ def decode_training_crop(contents, draws, size, scale, ratio):
     return image
 
 
-def resized_crop(image, draws, size, scale, ratio):
+def resized_crop(image, shapes, position, size, ratio):
     """The random resized crop of an image that is decoded already."""
     import tensorflow as tf
 
-    shape = tf.shape(image)
-    top, left, height, width = tf.unstack(
-        sample_crop(draws, shape[0], shape[1], scale, ratio)
-    )
+    window = sample_crop(shapes, position, tf.shape(image)[:2], ratio)
+    top, left, height, width = tf.unstack(window)
     crop = image[top : top + height, left : left + width]
     return tf.image.resize(crop, size, antialias=True)
 
@@ -115,16 +113,16 @@ def _decode_jpeg(contents):
     return tf.io.decode_jpeg(contents, channels=3, dct_method="INTEGER_ACCURATE")
 
 
-def _decode_window(contents, shape, window, ratio):
+def _decode_window(contents, extent, window, ratio):
     import tensorflow as tf
 
     # libjpeg's scaled image has this shape, and the window is counted in it.
-    scaled = (shape[:2] + ratio - 1) // ratio
+    scaled = (extent + ratio - 1) // ratio
     offset = window[:2] // ratio
-    extent = tf.minimum(window[2:] // ratio, scaled - offset)
+    shape = tf.minimum(window[2:] // ratio, scaled - offset)
     return tf.raw_ops.DecodeAndCropJpeg(
         contents=contents,
-        crop_window=tf.concat([offset, extent], 0),
+        crop_window=tf.concat([offset, shape], 0),
         channels=3,
         ratio=ratio,
         dct_method="INTEGER_ACCURATE",

@@ -2,9 +2,17 @@
 
 import os
 from collections.abc import Callable
+from collections.abc import Sequence
 
 
-def guarded_map(batches, function: Callable, rows: int, shape: tuple[int, ...], dtype):
+def guarded_map(
+    batches,
+    function: Callable,
+    rows: int,
+    shape: tuple[int, ...],
+    dtype,
+    scalars: Sequence[str] = (),
+):
     """Maps the rows of every batch in parallel; a row that fails becomes zeros.
 
     An error inside `tf.data` takes the whole batch with it and doesn't say which
@@ -12,12 +20,12 @@ def guarded_map(batches, function: Callable, rows: int, shape: tuple[int, ...], 
     are left out and noticed by their missing numbers.
 
     Args:
-        batches: A `tf.data.Dataset` of dicts; the values are either scalars, the
-            same for all rows, or have `rows` rows.
+        batches: A `tf.data.Dataset` of dicts, whose values have `rows` rows.
         function: Takes the dict of one row and returns a tensor.
         rows: The number of rows of every batch.
         shape: Shape of what `function` returns.
         dtype: Type of what `function` returns.
+        scalars: Keys of the dict whose values are the same for all rows instead.
 
     Returns:
         A `tf.data.Dataset` of `(batch, results, done)` with `results` of shape
@@ -28,8 +36,8 @@ def guarded_map(batches, function: Callable, rows: int, shape: tuple[int, ...], 
     workers = len(os.sched_getaffinity(0))
 
     def run(batch):
-        shared = {name: v for name, v in batch.items() if v.shape.rank == 0}
-        varying = {name: v for name, v in batch.items() if v.shape.rank > 0}
+        shared = {name: batch[name] for name in scalars}
+        varying = {name: v for name, v in batch.items() if name not in scalars}
         results = (
             tf.data.Dataset.from_tensor_slices(varying)
             .enumerate()

@@ -116,9 +116,16 @@ class ImageData:
                 f"Received: epoch={epoch}, step={step}"
             )
         start, window = self._windows()
-        batches = self.schedule.batches(window, epoch, step, epochs)
+        batches = self.schedule.batches(window, epoch, step, epochs).map(
+            lambda batch: self._with_draws(batch, window)
+        )
         result = guarded_map(
-            batches, self._prepare, window.rows, self.image_shape, tf.float32
+            batches,
+            self._prepare,
+            window.rows,
+            self.image_shape,
+            tf.float32,
+            scalars=("epoch", "step"),
         ).map(
             lambda batch, images, done: self._finish(batch, images, done, start, window)
         )
@@ -169,12 +176,17 @@ class ImageData:
         last = -(-(start + rows) // GROUP) * GROUP
         return start, Window(first, min(last, self.batch_size))
 
+    def _with_draws(self, batch, window):
+        draws = self.preparation.draws(batch["epoch"], batch["step"], self.batch_size)
+        rows = slice(window.start, window.stop)
+        return {**batch, "draws": {name: d[rows] for name, d in draws.items()}}
+
     def _prepare(self, row):
         if isinstance(self.source, IndexedSource):
             payload = self.source.payload_of(row["index"])
         else:
             payload = row["payload"]
-        return self.preparation(payload, row["epoch"], row["index"])
+        return self.preparation(payload, row["epoch"], row["index"], row["draws"])
 
     def _finish(self, batch, images, done, start, window):
         import tensorflow as tf

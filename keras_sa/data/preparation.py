@@ -11,6 +11,7 @@ from keras_sa.data.rand_augment import apply_layer
 from keras_sa.data.rand_augment import operations
 from keras_sa.data.rand_augment import rand_augment
 from keras_sa.data.random_crop import DRAWS
+from keras_sa.data.random_crop import crop_shapes
 from keras_sa.data.stateless_seeds import CROP
 from keras_sa.data.stateless_seeds import LAYERS
 from keras_sa.data.stateless_seeds import StatelessSeeds
@@ -54,13 +55,46 @@ class Preparation:
     def shape(self) -> tuple[int, int, int]:
         return (*self.image_size, self.channels)
 
-    def __call__(self, payload, epoch, index):
+    def draws(self, epoch, step, batch_size: int):
+        """What is random in the crops of a global batch.
+
+        Drawn for all images at once, because one call of the random number
+        generator takes as long for a batch as for an image.
+
+        Args:
+            epoch: The epoch, an int64 scalar tensor.
+            step: The step in it.
+            batch_size: The global batch.
+
+        Returns:
+            A dict of float32 tensors with `batch_size` rows, to be passed to
+            `__call__` row by row. Empty for evaluation.
+        """
+        import tensorflow as tf
+
+        if self.augmentation is None:
+            return {}
+        draws = tf.random.stateless_uniform(
+            (batch_size, DRAWS + 1),
+            seed_for(CROP, self.seed, epoch, step),
+            alg="philox",
+        )
+        result = {"flip": draws[:, DRAWS]}
+        if self.augmentation.scale is not None:
+            result["shapes"] = crop_shapes(
+                draws, self.augmentation.scale, self.augmentation.ratio
+            )
+            result["position"] = draws[:, DRAWS - 2 : DRAWS]
+        return result
+
+    def __call__(self, payload, epoch, index, draws):
         """Prepares one image.
 
         Args:
             payload: A scalar string tensor or uint8 `(height, width, channels)`.
             epoch: The epoch, an int64 scalar tensor.
             index: The example's index.
+            draws: The image's row of what `draws` returns.
 
         Returns:
             A float32 tensor `(*image_size, channels)`: normalised, or in 0..255.
@@ -69,16 +103,13 @@ class Preparation:
 
         if self.augmentation is None:
             return self._normalized(self._whole(payload))
-        draws = tf.random.stateless_uniform(
-            (DRAWS + 1,), seed_for(CROP, self.seed, epoch, index), alg="philox"
-        )
         if self.augmentation.scale is None:
             image = self._whole(payload)
         else:
-            image = self._crop(payload, draws[:DRAWS])
+            image = self._crop(payload, draws["shapes"], draws["position"])
         if self.augmentation.flip:
             image = tf.cond(
-                draws[DRAWS] < 0.5, lambda: tf.reverse(image, [1]), lambda: image
+                draws["flip"] < 0.5, lambda: tf.reverse(image, [1]), lambda: image
             )
         seed = seed_for(LAYERS, self.seed, epoch, index)
         if self.augmentation.rand_augment:
@@ -91,13 +122,10 @@ class Preparation:
             image = self._erase(image[tf.newaxis], seeds)[0]
         return self._normalized(image)
 
-    def _crop(self, payload, draws):
-        augmentation = self.augmentation
+    def _crop(self, payload, shapes, position):
         crop = decoding.decode_training_crop if self.encoded else decoding.resized_crop
         return self._with_channels(
-            crop(
-                payload, draws, self.image_size, augmentation.scale, augmentation.ratio
-            )
+            crop(payload, shapes, position, self.image_size, self.augmentation.ratio)
         )
 
     def _whole(self, payload):

@@ -3,17 +3,32 @@
 import math
 
 ATTEMPTS = 10
-# The numbers one call of `sample_crop` uses up.
+# The random numbers that one crop needs.
 DRAWS = 2 * ATTEMPTS + 2
 
 
-def sample_crop(
-    draws,
-    height,
-    width,
-    scale: tuple[float, float],
-    ratio: tuple[float, float],
-):
+def crop_shapes(draws, scale: tuple[float, float], ratio: tuple[float, float]):
+    """What can be known of crops before their images are: shapes relative to them.
+
+    Args:
+        draws: A float tensor `(..., DRAWS)` of uniform random numbers in 0..1.
+        scale: Range of the crop's part of the area.
+        ratio: Range of the crop's width by its height.
+
+    Returns:
+        A float tensor `(..., ATTEMPTS, 2)`: heights and widths in units of the
+        square root of the image's area.
+    """
+    import tensorflow as tf
+
+    log_low, log_high = math.log(ratio[0]), math.log(ratio[1])
+    areas, ratios = draws[..., :ATTEMPTS], draws[..., ATTEMPTS : 2 * ATTEMPTS]
+    side = tf.sqrt(scale[0] + areas * (scale[1] - scale[0]))
+    stretch = tf.exp((log_low + ratios * (log_high - log_low)) / 2)
+    return tf.stack([side / stretch, side * stretch], -1)
+
+
+def sample_crop(shapes, position, extent, ratio: tuple[float, float]):
     """Draws the window of a random resized crop.
 
     The published distribution: the area is uniform in `scale`, the logarithm of the
@@ -22,10 +37,9 @@ def sample_crop(
     is allowed.
 
     Args:
-        draws: A float tensor `(DRAWS,)` of uniform random numbers in 0..1.
-        height: The image's height, a scalar tensor.
-        width: The image's width.
-        scale: Range of the window's part of the area.
+        shapes: One image's part of what `crop_shapes` returns.
+        position: The last two of the image's draws.
+        extent: The image's height and width, an int32 tensor `(2,)`.
         ratio: Range of the width by the height.
 
     Returns:
@@ -33,27 +47,16 @@ def sample_crop(
     """
     import tensorflow as tf
 
-    height, width = tf.cast(height, tf.float32), tf.cast(width, tf.float32)
-    areas, ratios = draws[:ATTEMPTS], draws[ATTEMPTS : 2 * ATTEMPTS]
-    log_low, log_high = math.log(ratio[0]), math.log(ratio[1])
-    side = tf.sqrt((scale[0] + areas * (scale[1] - scale[0])) * height * width)
-    stretch = tf.exp((log_low + ratios * (log_high - log_low)) / 2)
-    heights, widths = tf.round(side / stretch), tf.round(side * stretch)
-    fits = (heights >= 1) & (heights <= height) & (widths >= 1) & (widths <= width)
-    # One more attempt, which always fits: the largest central window.
-    widest = tf.clip_by_value(tf.round(height * ratio[1]), 1, width)
-    highest = tf.clip_by_value(tf.round(width / ratio[0]), 1, height)
-    attempt = tf.argmax(tf.concat([fits, [True]], 0))
-    window = tf.stack(
-        [
-            tf.concat([heights, [highest]], 0)[attempt],
-            tf.concat([widths, [widest]], 0)[attempt],
-        ]
-    )
-    room = tf.stack([height, width]) - window
-    offset = tf.where(
-        attempt == ATTEMPTS,
-        tf.floor(room / 2),
-        tf.minimum(tf.floor(draws[-2:] * (room + 1)), room),
-    )
+    extent = tf.cast(extent, tf.float32)
+    attempts = tf.round(shapes * tf.sqrt(tf.reduce_prod(extent)))
+    largest = tf.round(extent[::-1] * [1 / ratio[0], ratio[1]])
+    largest = tf.maximum(tf.minimum(largest, extent), 1.0)
+    attempts = tf.concat([attempts, [largest]], 0)
+    fits = tf.reduce_all((attempts >= 1) & (attempts <= extent), 1)
+    first = tf.argmax(fits)
+    window = attempts[first]
+    room = extent - window
+    offset = tf.where(first == ATTEMPTS, room / 2, position * (room + 1))
+    # Rounding can make of a number just below 1 the 1 itself.
+    offset = tf.minimum(tf.floor(offset), room)
     return tf.cast(tf.concat([offset, window], 0), tf.int32)
