@@ -73,11 +73,11 @@ def _lambdas(config):
 
 def _stored_arrays(file):
     arrays = {}
-    _collect(file, "", arrays)
+    _collect(file, "", arrays, set())
     return arrays
 
 
-def _collect(group, prefix, arrays):
+def _collect(group, prefix, arrays, seen):
     """Adds the arrays of a saved model or layer and of the layers in it.
 
     Keras stores a layer's arrays in the group `vars` and numbers the layers of a
@@ -85,6 +85,10 @@ def _collect(group, prefix, arrays):
     """
     import h5py
 
+    address = h5py.h5o.get_info(group.id).addr
+    if address in seen:
+        raise ValueError(f"{group.name} is in the file twice or in itself")
+    seen.add(address)
     for part in group:
         link = group.get(part, getlink=True)
         if not isinstance(link, h5py.HardLink):
@@ -99,9 +103,10 @@ def _collect(group, prefix, arrays):
                 child.shape, str(child.dtype), lambda data=child: data[()]
             )
         elif part in ("vars", "layers"):
-            _collect(child, prefix, arrays)
+            _collect(child, prefix, arrays, seen)
         elif prefix or part not in TRAINING_STATE:
-            _collect(child, f"{prefix}{_layer_name(group, child, part)}/", arrays)
+            name = _layer_name(group, child, part)
+            _collect(child, f"{prefix}{name}/", arrays, seen)
 
 
 def _layer_name(group, child, part):
