@@ -209,6 +209,14 @@ def build_from_spec(model: keras.Model, element_spec) -> None:
         model._symbolic_build(data_batch=batch)
 
 
+def global_batch_size(dataset) -> int | None:
+    """The batch size of a `tf.data.Dataset`, `None` if it does not tell."""
+    from tensorflow.python.data.experimental.ops.distribute import compute_batch_size
+
+    size = int(compute_batch_size(dataset))
+    return size if size > 0 else None
+
+
 def set_building(model: keras.Model) -> None:
     """Makes `fit`, `evaluate` and `predict` build from the data's specification."""
 

@@ -1,0 +1,133 @@
+"""Training that goes on where it stopped, on one device or many."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import keras
+
+from keras_sa.training import keras_hooks
+from keras_sa.training.batches import Batches
+from keras_sa.training.preemption import StopSignal
+from keras_sa.training.prepare import prepare
+from keras_sa.training.run import Run
+from keras_sa.training.snapshot import Position
+
+
+def fit(
+    model: keras.Model,
+    data,
+    epochs: int = 1,
+    *,
+    validation_data=None,
+    validation_freq: int = 1,
+    callbacks: Sequence[keras.callbacks.Callback] | None = None,
+    class_weight: dict[int, float] | None = None,
+    verbose: int | str = "auto",
+    directory: str | Path | None = None,
+    save_every: int | None = None,
+) -> keras.callbacks.History:
+    """Trains like `model.fit`, and goes on where an earlier call stopped.
+
+    With a `directory` the state is saved after every epoch, every `save_every` steps
+    and at SIGTERM: weights, optimizer, moving averages, metrics, random numbers,
+    callbacks, epoch and step. The same call again, after whatever ended the first
+    one, goes on from there; the final weights are the same, bit for bit on the same
+    devices, if the batches are a function of epoch and step. Those of
+    `keras_sa.data` are; of a function of the epoch, it must be made sure; a plain
+    data set begins every epoch anew after a restart, which is the same only if it
+    isn't shuffled.
+
+    The model is prepared for its strategy, see `prepare`.
+
+    Args:
+        model: A compiled model. Under a strategy, built and compiled in its scope.
+        data: What `keras_sa.data.load` returns; or a `tf.data.Dataset` of global
+            batches; or a function that makes one of the epoch's number, counted
+            from 0.
+        epochs: Until how many epochs are done, with those of earlier calls.
+        validation_data: Like `data`, evaluated after every `validation_freq` epochs.
+        validation_freq: See `validation_data`.
+        callbacks: Ordinary Keras callbacks.
+        class_weight: Weight of the loss by class number, 1 for those not named. A
+            class of weight 0 is left out entirely.
+        verbose: As in `model.fit`.
+        directory: Where the state is saved. Several workers need the same one, on a
+            shared file system; the chief writes, all read.
+        save_every: In steps, beside the end of every epoch.
+
+    Returns:
+        The `History`, with the epochs of earlier calls.
+
+    Raises:
+        Preempted: After SIGTERM, when the state is saved. A `SystemExit`: not
+            caught, it ends the program with the exit code `EXIT_PREEMPTED`.
+        ValueError: If the model can't be trained under its strategy, the global
+            batch isn't a multiple of the number of replicas, or the saved state is
+            of another training.
+        OSError: If all saved states are damaged, or the workers see different ones.
+
+    Example:
+
+    ```python
+    data = keras_sa.data.load("folder:photos", batch_size=32)
+    keras_sa.training.fit(model, data, epochs=10, directory="run")
+    ```
+    """
+    if epochs < 0 or (save_every is not None and save_every < 1):
+        raise ValueError(
+            "`epochs` must be at least 0 and `save_every` at least 1. "
+            f"Received: epochs={epochs}, save_every={save_every}"
+        )
+    prepare(model)
+    strategy = model.distribute_strategy
+    batches = Batches(
+        data,
+        strategy,
+        class_weight=class_weight,
+        steps_per_execution=model.steps_per_execution,
+    )
+    validation = validation_data and Batches(validation_data, strategy)
+    keras_hooks.build_from_spec(model, batches.all().element_spec)
+    model.make_train_function()
+    model.stop_training = False
+    run = Run(model, batches.steps_per_epoch, directory)
+    run.load()
+    run.callbacks = keras.callbacks.CallbackList(
+        list(callbacks or []),
+        add_history=True,
+        add_progbar=verbose != 0,
+        model=model,
+        verbose=verbose,
+        epochs=epochs,
+        steps=run.steps_per_epoch,
+    )
+    logs = {}
+    with StopSignal() as stop:
+
+        def after_step(before):
+            if save_every and before // save_every < run.position.step // save_every:
+                run.save()
+            run.stop_if_told(stop.received)
+
+        run.begin()
+        while run.position.epoch < epochs and not run.finished:
+            epoch = run.position.epoch
+            logs = run.epoch(epoch, batches, after_step)
+            if validation and (epoch + 1) % validation_freq == 0:
+                # The callbacks' list is what `model.fit` hands over, too.
+                found = model.evaluate(
+                    validation.all(),
+                    steps=validation.steps_per_epoch,
+                    callbacks=run.callbacks,
+                    return_dict=True,
+                )
+                logs |= {f"val_{name}": value for name, value in found.items()}
+            run.callbacks.on_epoch_end(epoch, logs)
+            model.reset_metrics()
+            run.position = Position(epoch + 1)
+            run.finished = model.stop_training
+            run.save()
+            run.stop_if_told(stop.received)
+        model.optimizer.finalize_variable_values(model.trainable_weights)
+        run.callbacks.on_train_end(logs)
+    return model.history
