@@ -186,7 +186,8 @@ def _transfer(url, partial):
 def _copy(response, file, done, total):
     """Copies the response, shows the progress and returns the size in the end."""
     bar = keras.utils.Progbar(total, unit_name="byte")
-    while block := response.read(BLOCK):
+    # Not `read`: it would lose what came before a server stalled.
+    while block := response.read1(BLOCK):
         file.write(block)
         done += len(block)
         if done > MAX_BYTES:
