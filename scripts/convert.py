@@ -63,6 +63,7 @@ def convert(
 
 def _network(arguments):
     import keras
+
     from keras_sa.applications import AttentionResNet
 
     channels = arguments.pop("channels")
