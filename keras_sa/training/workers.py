@@ -43,7 +43,9 @@ class Workers:
         import tensorflow as tf
 
         def reduce(value):
-            return tf.distribute.get_replica_context().all_reduce("sum", value)
+            # The copy is on the replica's device, as an all-reduce demands.
+            replica = tf.distribute.get_replica_context()
+            return replica.all_reduce("sum", tf.identity(value))
 
         @tf.function
         def sum_over_replicas(value):
