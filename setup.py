@@ -19,14 +19,14 @@ MAPPED = {
 }
 
 EXTRAS = {
-    "demo": ["matplotlib>=3.8", "pillow>=10.0", "scikit-learn>=1.4"],
+    "demo": ["matplotlib>=3.8", "pillow>=10.1", "scikit-learn>=1.4.2"],
     "tfds": ["tensorflow-datasets>=4.9.9", "importlib_resources>=6.0"],
 }
 EXTRAS["test"] = [
     *EXTRAS["demo"],
-    "build>=1.2",
+    "build>=1.2.1",
     "psutil>=6.0",
-    "pytest>=8.0",
+    "pytest>=8.2",
     "ruff==0.17.6",
 ]
 
@@ -46,9 +46,9 @@ setup(
     package_dir=MAPPED,
     install_requires=[
         "keras>=3.12",
-        "numpy>=1.26",
-        "tensorflow>=2.18",
-        "typer>=0.12",
+        "numpy>=1.26.4",
+        "tensorflow>=2.19",
+        "typer>=0.16",
     ],
     extras_require=EXTRAS,
     entry_points={"console_scripts": ["keras-sa = keras_sa.scripts.main:app"]},
