@@ -3,5 +3,15 @@
 from keras_sa.data.augmentation import Augmentation
 from keras_sa.data.image_data import ImageData
 from keras_sa.data.loading import load
+from keras_sa.data.loading import open_source
+from keras_sa.data.record_cache import write_cache
+from keras_sa.data.sources.image_files import image_files
 
-__all__ = ["Augmentation", "ImageData", "load"]
+__all__ = [
+    "Augmentation",
+    "ImageData",
+    "image_files",
+    "load",
+    "open_source",
+    "write_cache",
+]

@@ -51,28 +51,31 @@ class BadImages:
         def failed():
             rows = tf.where(~done)[:, 0]
             contents = tf.map_fn(payloads, rows, fn_output_signature=tf.string)
-            message = tf.numpy_function(self._note, [names(rows), contents], tf.string)
-            if self.skip:
-                with tf.control_dependencies([message]):
-                    return tf.where(done, weights, 0.0)
-            with tf.control_dependencies([tf.Assert(False, [message], summarize=-1)]):
-                return tf.identity(weights)
+            go_on, message = tf.numpy_function(
+                self._note, [names(rows), contents], (tf.bool, tf.string)
+            )
+            with tf.control_dependencies([tf.Assert(go_on, [message], summarize=-1)]):
+                return tf.where(done, weights, 0.0)
 
         return tf.cond(tf.reduce_all(done), lambda: weights, failed)
 
     def _note(self, names, contents):
+        """Whether to go on without these images, and what to say if not."""
         reasons = {
             name.decode(errors="replace"): _reason(data)
             for name, data in zip(names, contents, strict=True)
         }
+        readable = [name for name, reason in reasons.items() if reason is None]
+        if readable:
+            # Not an image's fault: leaving it out would hide a failing disk.
+            return False, f"Could be read at the second attempt only: {readable}"
         with self._lock:
             news = not reasons.keys() <= self.found.keys()
             self.found.update(reasons)
-            if news and self.report is not None:
+            if self.skip and news and self.report is not None:
                 self._write()
-        return "Can't be decoded as an image: " + "; ".join(
-            f"{name} ({reason})" for name, reason in reasons.items()
-        )
+        listed = [f"{name} ({reason})" for name, reason in reasons.items()]
+        return self.skip, "Can't be decoded as an image: " + "; ".join(listed)
 
     def _write(self):
         lines = [
@@ -95,4 +98,4 @@ def _reason(contents):
     except tf.errors.OpError as error:
         # Only what the decoder says; the rest speaks of the graph.
         return error.message.split("}} ")[-1].split(" [Op:")[0].strip()
-    return "the image was read incompletely"
+    return None

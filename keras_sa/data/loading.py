@@ -9,11 +9,16 @@ from keras_sa.data.bad_images import BadImages
 from keras_sa.data.image_data import ImageData
 from keras_sa.data.mixing import Mixing
 from keras_sa.data.preparation import Preparation
+from keras_sa.data.record_cache import records
 from keras_sa.data.schedule import Schedule
 from keras_sa.data.sources.arrays import ArraySource
 from keras_sa.data.sources.digits import digits
+from keras_sa.data.sources.fashion_mnist import fashion_mnist
 from keras_sa.data.sources.folder import folder
+from keras_sa.data.sources.image_files import files
+from keras_sa.data.sources.npz import npz
 from keras_sa.data.sources.source import Source
+from keras_sa.data.sources.tfds import tfds
 from keras_sa.utils.normalization import IMAGENET_MEAN
 from keras_sa.utils.normalization import IMAGENET_STD
 
@@ -21,7 +26,12 @@ from keras_sa.utils.normalization import IMAGENET_STD
 # what stands behind it, the split and the fraction that is held out.
 SOURCES: dict[str, Callable[[str, str, float], Source]] = {
     "digits": digits,
+    "fashion_mnist": fashion_mnist,
+    "files": files,
     "folder": folder,
+    "npz": npz,
+    "records": records,
+    "tfds": tfds,
 }
 GREY_MEAN, GREY_STD = (0.449,), (0.226,)
 
@@ -50,8 +60,11 @@ def load(
     """Opens a data set for training or evaluation.
 
     Args:
-        source: `"folder:PATH"`: an image folder, see `keras_sa.data.sources.folder`.
-            A pair of arrays `(images, labels)`, or any `Source`.
+        source: `"folder:PATH"` (one folder a class, with or without `train` and
+            `val` above), `"tfds:NAME"`, `"fashion_mnist"` or
+            `"fashion_mnist:FOLDER"`, `"digits"`, `"npz:FILE"`, `"records:FOLDER"`
+            (see `write_cache`), `"files:PATH"` (without labels); a pair of arrays
+            `(images, labels)`; or any `Source`.
         split: `"train"`, `"validation"` or `"test"`, or whatever else the source
             knows.
         image_size: Height and width of the network's input, or one number for both.

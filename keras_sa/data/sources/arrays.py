@@ -91,3 +91,40 @@ class ArraySource(IndexedSource):
         import tensorflow as tf
 
         return tf.strings.join([f"{self.name} image ", tf.strings.as_string(indices)])
+
+
+def part_of(
+    images: np.ndarray, labels: np.ndarray, split: str, validation_fraction: float
+) -> tuple[np.ndarray, np.ndarray]:
+    """Training arrays without the part that is held out, or that part.
+
+    Args:
+        images: All images of the training split.
+        labels: Their labels.
+        split: `"train"` or `"validation"`.
+        validation_fraction: The part of each class that is held out, always the
+            same examples.
+
+    Returns:
+        Images and labels.
+
+    Raises:
+        ValueError: If the fraction is out of its range, or nothing is held out and
+            `"validation"` is wanted.
+    """
+    if not 0 <= validation_fraction < 1 or (
+        split == "validation" and not validation_fraction
+    ):
+        raise ValueError(
+            "`validation_fraction` must be in 0..1, and more than 0 to have a "
+            "validation split. Received: "
+            f"validation_fraction={validation_fraction}, split={split!r}"
+        )
+    # The legacy generator: its numbers never change.
+    order = np.random.RandomState(0).permutation(len(labels))
+    held_out = np.zeros(len(labels), bool)
+    for label in np.unique(labels):
+        members = order[labels[order] == label]
+        held_out[members[: int(validation_fraction * len(members))]] = True
+    chosen = held_out if split == "validation" else ~held_out
+    return images[chosen], labels[chosen]
