@@ -1,11 +1,11 @@
 """A small exported model for all tests of this folder."""
 
 import pytest
+from serving_samples import LABELS
+from serving_samples import randomize
+from serving_samples import small_network
 
 from keras_sa.serving import export
-from tests.serving.samples import LABELS
-from tests.serving.samples import randomize
-from tests.serving.samples import small_network
 
 
 @pytest.fixture(scope="session")

@@ -7,15 +7,15 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from serving_samples import LABELS
+from serving_samples import image_file
+from serving_samples import photo
+from serving_samples import randomize
+from serving_samples import small_network
 
 from keras_sa.applications import sa_resnet
 from keras_sa.serving import export
 from keras_sa.utils.evaluation_crop import evaluation_crop
-from tests.serving.samples import LABELS
-from tests.serving.samples import image_file
-from tests.serving.samples import photo
-from tests.serving.samples import randomize
-from tests.serving.samples import small_network
 
 
 def test_files_are_classified_as_by_hand(model, signatures):

@@ -11,16 +11,23 @@ from keras_sa.applications import AttentionResNet
 LABELS = [f"class {index}" for index in range(10)]
 
 
-def randomize(model, seed=0):
-    """Weights and statistics as after training: nothing is 0 or 1 by chance."""
+def randomize(model, seed=0, variances=(-0.1, 0.1)):
+    """Weights and statistics as after training: nothing is 0 or 1 by chance.
+
+    The running variances are ten to the power of a number in `variances`.
+    """
     random = np.random.default_rng(seed)
     for layer in model.layers:
-        for weight in layer.weights:
+        # The variance comes before the gamma that is made to fit it.
+        for weight in reversed(layer.weights):
             values = random.standard_normal(weight.shape)
             if weight.name == "moving_variance":
-                values = 1 + 0.2 * abs(values)
+                values = 10 ** random.uniform(*variances, weight.shape)
             elif weight.name == "gamma":
                 values = 1 + 0.1 * values
+                if hasattr(layer, "moving_variance"):
+                    # The activations stay of order one.
+                    values *= 0.5 * np.sqrt(layer.moving_variance)
             elif weight.name == "kernel":
                 values *= np.sqrt(2 / np.prod(weight.shape[:-1]))
             else:
@@ -41,6 +48,7 @@ def small_network(attention="sa", **options):
             "stem": "small",
             "input_shape": (32, 32, 3),
             "classes": 10,
+            "weights": None,
             **options,
         },
     )

@@ -1,0 +1,145 @@
+"""The fused network gives the same numbers, whatever the network was."""
+
+import keras
+import numpy as np
+import pytest
+from serving_samples import randomize
+from serving_samples import small_network
+
+from keras_sa.layers import ShuffleAttention
+from keras_sa.serving import fuse
+
+ALL = "left as they are: none"
+
+
+def assert_equivalent(model, shape=(3, 32, 32, 3)):
+    """Checks the outputs to 1e-4 of their deviation and returns the report."""
+    images = np.random.default_rng(1).standard_normal(shape).astype("float32")
+    fused, report = fuse(model, return_report=True)
+    expected = keras.tree.flatten(model(images, training=False))
+    actual = keras.tree.flatten(fused(images, training=False))
+    for before, after in zip(expected, actual, strict=True):
+        before, after = np.asarray(before), np.asarray(after)
+        assert np.isfinite(before).all()
+        # float32 rounds the folded weights differently: the promised precision.
+        np.testing.assert_allclose(after, before, rtol=0, atol=1e-4 * before.std())
+    return fused, report
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"attention_options": {"groups": 1}},
+        {"attention_options": {"groups": 8}},
+        {"attention_options": {"groups": 4, "shuffle": False}},
+        {"attention_options": {"groups": 4, "pre_shuffled": False}},
+        {"attention": None},
+        {"include_top": False},
+        {"stem": "imagenet", "blocks": (2, 2)},
+    ],
+    ids=str,
+)
+def test_the_logits_are_the_same(options):
+    model = small_network(**{"classifier_activation": None, **options})
+    randomize(model, variances=(-3, 3))
+    fused, report = assert_equivalent(model)
+    assert str(report).endswith(ALL)
+    kinds = {type(layer) for layer in fused.layers}
+    assert not kinds & {keras.layers.BatchNormalization, ShuffleAttention}
+
+
+def test_any_image_size():
+    model = randomize(small_network(input_shape=(None, None, 3)))
+    fused, _ = fuse(model, return_report=True)
+    for size in ((8, 8), (32, 40), (37, 21)):
+        images = np.random.default_rng(0).standard_normal((2, *size, 3))
+        np.testing.assert_allclose(
+            fused(images, training=False), model(images, training=False), atol=1e-5
+        )
+
+
+def test_nested_and_fine_tuned_models():
+    base = randomize(small_network(include_top=False, pooling=None))
+    base.trainable = False
+    images = keras.Input((32, 32, 3), name="photos")
+    x = keras.layers.Rescaling(2.0)(images)
+    x = base(x, training=False)
+    x = keras.layers.GlobalAveragePooling2D()(x)
+    x = keras.layers.Dropout(0.3)(x)
+    model = keras.Model(images, keras.layers.Dense(4)(x))
+    fused, report = assert_equivalent(model)
+    assert fused.inputs[0].name == "photos"
+    assert len(report.gates) == 4
+    stacked = keras.Sequential([keras.Input((32, 32, 3)), model, keras.layers.ReLU()])
+    assert_equivalent(stacked)
+
+
+def test_a_base_that_is_used_twice_stays_right():
+    base = randomize(small_network(include_top=False, pooling="avg"))
+    images = keras.Input((32, 32, 3))
+    flipped = keras.ops.flip(images, axis=2)
+    model = keras.Model(images, keras.layers.Add()([base(images), base(flipped)]))
+    assert_equivalent(model)
+
+
+def test_what_is_not_known_stays_and_is_reported():
+    images = keras.Input((16, 16, 16), name="images")
+    normal = keras.layers.BatchNormalization(name="first_bn")(images)
+    x = ShuffleAttention(groups=2, name="bare_attention")(normal)
+    x = keras.layers.Conv2D(16, 3, activation="relu", name="activated")(x)
+    x = keras.layers.BatchNormalization(name="after_relu_bn")(x)
+    shared = keras.layers.Conv2D(16, 1, name="shared")(x)
+    y = keras.layers.BatchNormalization(name="shared_bn")(shared)
+    y = keras.layers.GroupNormalization(4, name="group_norm")(y)
+    model = randomize(keras.Model(images, keras.layers.Add()([shared, y])))
+    _, report = assert_equivalent(model, (2, 16, 16, 16))
+    assert report.unchanged == [
+        "first_bn",
+        "bare_attention",
+        "after_relu_bn",
+        "shared_bn",
+        "group_norm",
+    ]
+
+
+def test_maps_that_leave_the_network_have_their_channel_order():
+    model = randomize(small_network())
+    outputs = {
+        name: model.get_layer(name).output
+        for name in ("conv2_block1_attention", "conv3_block1_out", "predictions")
+    }
+    assert_equivalent(keras.Model(model.input, outputs))
+
+
+def test_it_is_saved_and_loaded_and_shares_nothing(tmp_path):
+    model = randomize(small_network())
+    before = [weight.numpy() for weight in model.weights]
+    fused = fuse(model)
+    fused.save(tmp_path / "fused.keras")
+    loaded = keras.saving.load_model(tmp_path / "fused.keras")
+    images = np.random.default_rng(0).standard_normal((2, 32, 32, 3))
+    np.testing.assert_array_equal(loaded(images), fused(images))
+    for weight in fused.weights:
+        weight.assign(keras.ops.zeros_like(weight))
+    for weight, value in zip(model.weights, before, strict=True):
+        np.testing.assert_array_equal(weight, value)
+
+
+def test_mixed_precision_keeps_float32_statistics():
+    keras.config.set_dtype_policy("mixed_bfloat16")
+    model = randomize(small_network())
+    images = np.random.default_rng(0).standard_normal((4, 32, 32, 3))
+    fused = fuse(model)
+    assert fused.get_layer("conv2_block1_3_conv_channel").compute_dtype == "bfloat16"
+    # bfloat16 has 8 bits: 1/256 of a step, over a dozen layers.
+    np.testing.assert_allclose(fused(images), model(images, training=False), atol=0.05)
+
+
+def test_subclassed_models_are_refused():
+    class Custom(keras.Model):
+        def call(self, inputs):
+            return inputs
+
+    with pytest.raises(ValueError, match="must be a functional model"):
+        fuse(Custom())
