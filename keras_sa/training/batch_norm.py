@@ -64,8 +64,10 @@ def moments(layer: keras.layers.BatchNormalization, inputs):
     if rows is None:
         return None
     axes = [axis for axis in keras_hooks.reduction_axes(layer) if axis != 0]
-    shape = tf.shape(inputs)
-    positions = tf.reduce_prod(tf.gather(shape, axes)) * (shape[0] // rows.rows)
+    channels = inputs.shape[layer.axis]
+    # How many values of a channel belong to one row of the batch.
+    size = tf.size(inputs, tf.int64)
+    positions = size // (tf.cast(rows.rows, tf.int64) * channels)
     count = tf.cast(rows.total, inputs.dtype) * tf.cast(positions, inputs.dtype)
 
     def mean_over_batch(x):
@@ -73,7 +75,7 @@ def moments(layer: keras.layers.BatchNormalization, inputs):
         if rows.present is not None:
             present = tf.cast(rows.present, x.dtype)[None]
             x = tf.matmul(present, tf.reshape(x, [rows.rows, -1]))
-            x = tf.reshape(x, [-1, inputs.shape[layer.axis]])
+            x = tf.reshape(x, [-1, channels])
         x = tf.reduce_sum(x, 0)
         if rows.synchronized:
             x = all_reduce_sum(x)

@@ -15,6 +15,7 @@ from keras_sa.training.batch_norm import batch_rows
 from keras_sa.training.collectives import all_reduce_sum
 
 MEANS = {"mean", "sum_over_batch_size"}
+WEIGHTED_MEAN = "mean_with_sample_weight"
 
 
 @dataclass(frozen=True)
@@ -125,9 +126,10 @@ def _part(model, batch, total, dtype):
     }
     if reductions == {"sum"}:
         return tf.ones([], dtype)
-    if reductions <= MEANS or batch.weights is None:
+    means = MEANS if batch.weights is not None else MEANS | {WEIGHTED_MEAN}
+    if reductions <= means:
         part, whole = batch.count, total
-    elif reductions == {"mean_with_sample_weight"}:
+    elif reductions == {WEIGHTED_MEAN}:
         part = tf.reduce_sum(tf.cast(batch.weights, dtype))
         whole = all_reduce_sum(part)
     else:

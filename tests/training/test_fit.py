@@ -1,0 +1,160 @@
+"""`fit`: like `model.fit`, and the same after an interruption."""
+
+import os
+import signal
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from keras_sa.data import load
+from keras_sa.training import EXIT_PREEMPTED
+from keras_sa.training import Preempted
+from keras_sa.training import fit
+from keras_sa.training import make_strategy
+
+RNG = np.random.default_rng(0)
+IMAGES = RNG.integers(0, 256, (29, 8, 8, 3), np.uint8)
+LABELS = RNG.integers(0, 4, 29)
+
+
+def network(units=4, **options):
+    keras.utils.set_random_seed(1)
+    model = keras.Sequential(
+        [
+            keras.Input((8, 8, 3)),
+            keras.layers.Conv2D(16, 3, use_bias=False),
+            keras.layers.BatchNormalization(),
+            keras.layers.GlobalAveragePooling2D(),
+            keras.layers.Dropout(0.2),
+            keras.layers.Dense(units, activation="softmax"),
+        ]
+    )
+    model.compile(
+        keras.optimizers.AdamW(1e-2, use_ema=True),
+        "sparse_categorical_crossentropy",
+        weighted_metrics=["accuracy"],
+        **options,
+    )
+    return model
+
+
+def images(**options):
+    return load((IMAGES, LABELS), image_size=8, batch_size=8, **options)
+
+
+def weights(model):
+    return [v.numpy() for v in [*model.variables, *model.optimizer.variables]]
+
+
+class StopAt(keras.callbacks.Callback):
+    """SIGTERM to this process after so many steps."""
+
+    def __init__(self, steps):
+        super().__init__()
+        self.left = steps
+
+    def on_train_batch_end(self, batch, logs=None):
+        self.left -= 1
+        if self.left == 0:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+
+def test_equals_model_fit():
+    x = IMAGES.astype("float32") / 255
+    data = tf.data.Dataset.from_tensor_slices((x, LABELS)).batch(8)
+    ours, theirs = network(), network()
+    history = fit(ours, data, 2, validation_data=data, verbose=0).history
+    expected = theirs.fit(
+        data, epochs=2, validation_data=data, shuffle=False, verbose=0
+    ).history
+    assert history.keys() == expected.keys()
+    for name, values in expected.items():
+        np.testing.assert_allclose(history[name], values, rtol=1e-5)
+    for a, b in zip(weights(ours), weights(theirs), strict=True):
+        # Another order of summation in the batch norm, and Adam's square roots.
+        np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-5)
+
+
+@pytest.mark.parametrize("save_every", [None, 2])
+def test_resumed_training_ends_bit_for_bit(tmp_path, save_every):
+    data = images(training=True)
+    undisturbed = network()
+    expected = fit(undisturbed, data, 3, verbose=0).history
+    # In the first epoch, between the epochs and in the third.
+    for steps in (2, 2, 6):
+        with pytest.raises(Preempted) as stopped:
+            fit(
+                network(),
+                data,
+                3,
+                callbacks=[StopAt(steps)],
+                directory=tmp_path,
+                save_every=save_every,
+                verbose=0,
+            )
+        assert stopped.value.code == EXIT_PREEMPTED
+    model = network()
+    history = fit(model, data, 3, directory=tmp_path, verbose=0).history
+    for a, b in zip(weights(model), weights(undisturbed), strict=True):
+        np.testing.assert_array_equal(a, b)
+    assert history == expected
+
+
+def test_finished_training_is_not_trained_again(tmp_path):
+    first = network()
+    history = fit(first, images(), 2, directory=tmp_path, verbose=0).history
+    again = network()
+    assert fit(again, images(), 2, directory=tmp_path, verbose=0).history == history
+    for a, b in zip(weights(first), weights(again), strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+def test_early_stopping_remembers_after_a_restart(tmp_path):
+    def run(epochs):
+        stopping = keras.callbacks.EarlyStopping("loss", patience=3, min_delta=100.0)
+        model = network()
+        fit(
+            model, images(), epochs, callbacks=[stopping], directory=tmp_path, verbose=0
+        )
+        return stopping
+
+    assert run(2).wait == 1
+    # The third epoch without improvement comes after the restart.
+    assert run(9).stopped_epoch == 3
+
+
+def test_state_of_another_model_is_refused(tmp_path):
+    fit(network(), images(), 1, directory=tmp_path, verbose=0)
+    with pytest.raises(ValueError, match="another model or optimizer"):
+        fit(network(units=5), images(), 2, directory=tmp_path, verbose=0)
+
+
+def test_global_batch_must_be_a_multiple_of_the_replicas():
+    with make_strategy("mirrored", replicas=2).scope():
+        model = network()
+    batches = tf.data.Dataset.from_tensor_slices((IMAGES, LABELS)).batch(7)
+    with pytest.raises(ValueError, match="multiple of the number of replicas"):
+        fit(model, batches, verbose=0)
+
+
+def test_class_weight_of_soft_labels_is_the_mean():
+    """Weights for labels as numbers and as distributions train alike."""
+    x = IMAGES.astype("float32") / 255
+    sparse = tf.data.Dataset.from_tensor_slices((x, LABELS)).batch(8)
+    dense = sparse.map(lambda x, y: (x, tf.one_hot(y, 4)))
+    first, second = network(), network()
+    second.compile(second.optimizer, "categorical_crossentropy")
+    fit(first, sparse, class_weight={1: 3.0}, verbose=0)
+    fit(second, dense, class_weight={1: 3.0}, verbose=0)
+    for a, b in zip(first.get_weights(), second.get_weights(), strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6)
+
+
+def test_several_steps_an_execution_stay_in_their_epoch():
+    one, three = network(), network(steps_per_execution=3)
+    fit(one, images(), 2, verbose=0)
+    fit(three, images(), 2, verbose=0)
+    for a, b in zip(weights(one), weights(three), strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6)
