@@ -4,6 +4,13 @@ At its initial values shuffle attention multiplies by sigmoid(1) and permutes th
 channels. With the inverse permutation in the output channels of conv3 and bn3, and
 gamma and beta of bn3 divided by sigmoid(1), a block with the attention is the same
 function as the block without, and learns from there.
+
+That holds in inference and in training mode. With the attention frozen, the loss and
+the gradients of all weights are the ResNet's too, except that those of bn3's gamma
+and beta are sigmoid(1) times as large, because their values are 1 / sigmoid(1) times
+as large. Gradient descent therefore moves these two vectors of a block by
+sigmoid(1)^2 = 0.53 of the ResNet's step: a lower learning rate for them, and the same
+training otherwise. No place for the factor avoids that.
 """
 
 import dataclasses
