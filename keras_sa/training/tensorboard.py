@@ -1,0 +1,77 @@
+"""Logs for TensorBoard."""
+
+import time
+from pathlib import Path
+
+import keras
+
+from keras_sa.data import ImageData
+from keras_sa.training.metrics_log import current_learning_rate
+from keras_sa.utils.extras import require_extra
+
+EXAMPLES = 16
+
+
+class TensorBoardLog(keras.callbacks.Callback):
+    """Writes metrics, learning rate, images/s and examples of the network's input.
+
+    Args:
+        directory: Where the logs are.
+        data: The training images.
+        write: Whether this process writes: the chief does.
+
+    Raises:
+        ImportError: If TensorBoard is missing.
+    """
+
+    def __init__(self, directory: str | Path, data: ImageData, write: bool = True):
+        super().__init__()
+        require_extra("tensorboard", "tensorboard")
+        self.directory = Path(directory)
+        self.data = data
+        self.write = write
+        self._writer = None
+
+    def on_train_begin(self, logs=None):
+        import tensorflow as tf
+
+        if self.write and self._writer is None:
+            self._writer = tf.summary.create_file_writer(str(self.directory))
+            with self._writer.as_default():
+                tf.summary.image("input", self._examples(), 0, max_outputs=EXAMPLES)
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self._started = self._ended = time.perf_counter()
+        self._steps = 0
+
+    def on_train_batch_end(self, batch, logs=None):
+        self._steps += 1
+        self._ended = time.perf_counter()
+
+    def on_epoch_end(self, epoch, logs=None):
+        import tensorflow as tf
+
+        if self._writer is None:
+            return
+        images = self._steps * self.model.steps_per_execution * self.data.batch_size
+        seconds = self._ended - self._started
+        values = {
+            **(logs or {}),
+            "learning_rate": current_learning_rate(self.model.optimizer),
+            "images_per_second": images / seconds if seconds else 0.0,
+        }
+        with self._writer.as_default():
+            for name, value in values.items():
+                tf.summary.scalar(name, value, epoch + 1)
+        self._writer.flush()
+
+    def _examples(self):
+        """The first augmented images, stretched to 0..1."""
+        import tensorflow as tf
+
+        images = next(iter(self.data.epoch()))[0][:EXAMPLES]
+        images = tf.cast(images, tf.float32)
+        axes = [1, 2, 3]
+        lowest = tf.reduce_min(images, axes, keepdims=True)
+        highest = tf.reduce_max(images, axes, keepdims=True)
+        return tf.math.divide_no_nan(images - lowest, highest - lowest)

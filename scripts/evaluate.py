@@ -1,0 +1,78 @@
+"""Evaluates a trained network."""
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def evaluate(
+    directory: Annotated[Path, typer.Argument(help="Of a finished training.")],
+    data: Annotated[
+        str | None, typer.Option(help="The images. Defaults to the training's.")
+    ] = None,
+    split: Annotated[str, typer.Option(help="Of the images.")] = "test",
+    batch_size: Annotated[int, typer.Option(help="Of all devices together.")] = 64,
+    strategy: Annotated[
+        str, typer.Option(help="auto, single, mirrored or multi_worker.")
+    ] = "auto",
+    replicas: Annotated[
+        int | None, typer.Option(help="With mirrored: how many devices.")
+    ] = None,
+    skip_bad_images: Annotated[
+        bool, typer.Option(help="Leave out undecodable images.")
+    ] = False,
+) -> None:
+    """Prints loss and accuracies as JSON."""
+    from keras_sa.data import load
+    from keras_sa.training.batches import Batches
+    from keras_sa.training.prepare import prepare
+    from keras_sa.training.session import image_options
+    from keras_sa.training.session import load_trained
+    from keras_sa.training.strategy import is_chief
+    from keras_sa.training.strategy import make_strategy
+
+    made = make_strategy(strategy, replicas)
+    with made.scope():
+        model, settings = load_trained(directory)
+        classes = settings["class_names"]
+        model.compile(
+            loss="sparse_categorical_crossentropy",
+            weighted_metrics=["accuracy", *_top5(len(classes))],
+        )
+    images = load(
+        data or settings["recipe"]["data"],
+        split,
+        training=False,
+        batch_size=batch_size,
+        one_hot=False,
+        skip_bad_images=skip_bad_images,
+        **image_options(settings),
+    )
+    if list(images.class_names) != list(classes):
+        raise typer.BadParameter(
+            f"the images have the classes {list(images.class_names)[:10]}, the network "
+            f"was trained on {classes[:10]}"
+        )
+    batches = Batches(images, made)
+    found = prepare(model).evaluate(
+        batches.all(),
+        steps=batches.steps_per_epoch,
+        verbose="auto" if is_chief(made) else 0,
+        return_dict=True,
+    )
+    if is_chief(made):
+        print(json.dumps({"images": images.num_examples, **found}))
+
+
+def _top5(classes):
+    import keras
+
+    if classes <= 5:
+        return []
+    return [keras.metrics.SparseTopKCategoricalAccuracy(5, name="top5_accuracy")]
+
+
+if __name__ == "__main__":
+    typer.run(evaluate)

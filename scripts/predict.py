@@ -1,0 +1,90 @@
+"""Classifies images with a trained network."""
+
+import json
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def predict(
+    directory: Annotated[Path, typer.Argument(help="Of a finished training.")],
+    images: Annotated[list[Path], typer.Argument(help="Files and folders.")],
+    top: Annotated[int, typer.Option(min=1, help="How many classes to name.")] = 3,
+    batch_size: Annotated[int, typer.Option(min=1, help="Images at once.")] = 32,
+    output: Annotated[
+        Path | None, typer.Option(help="JSON lines; - for the standard output.")
+    ] = None,
+    skip_bad_images: Annotated[
+        bool, typer.Option(help="Leave out undecodable images, and name them.")
+    ] = False,
+) -> None:
+    """Prints the most probable classes of every image."""
+    from keras_sa.data import load
+    from keras_sa.data.sources.image_files import image_files
+    from keras_sa.training.session import image_options
+    from keras_sa.training.session import load_trained
+
+    model, settings = load_trained(directory)
+    source = image_files(images)
+    data = load(
+        source,
+        "all",
+        training=False,
+        batch_size=min(batch_size, source.num_examples),
+        skip_bad_images=skip_bad_images,
+        **image_options(settings),
+    )
+    rows = list(_rows(model, data, source, settings["class_names"], top))
+    lines = "".join(json.dumps(row) + "\n" for row in rows)
+    if output is None:
+        _print_table(rows)
+    elif str(output) == "-":
+        sys.stdout.write(lines)
+    else:
+        output.write_text(lines)
+
+
+def _rows(model, data, source, class_names, top):
+    import numpy as np
+    from rich.console import Console
+    from rich.progress import track
+
+    progress = track(
+        data.epoch(),
+        total=data.steps_per_epoch,
+        console=Console(stderr=True),
+        transient=True,
+    )
+    for images, numbers, weights in progress:
+        scores = model.predict_on_batch(images)
+        for number, weight, row in zip(
+            numbers.numpy(), weights.numpy(), scores, strict=True
+        ):
+            name = str(source.files[number])
+            if weight:
+                best = np.argsort(-row, kind="stable")[:top]
+                found = [
+                    {"class": class_names[i], "probability": float(row[i])}
+                    for i in best
+                ]
+                yield {"file": name, "predictions": found}
+
+
+def _print_table(rows):
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table("file", "class", "probability", "further")
+    for row in rows:
+        best, *others = row["predictions"]
+        further = ", ".join(
+            f"{other['class']} {other['probability']:.3f}" for other in others
+        )
+        table.add_row(row["file"], best["class"], f"{best['probability']:.3f}", further)
+    Console().print(table)
+
+
+if __name__ == "__main__":
+    typer.run(predict)
