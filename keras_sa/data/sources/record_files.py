@@ -14,7 +14,7 @@ from keras_sa.utils.evaluation_crop import CROP_RATIO
 
 # Shards that are read side by side, the records taken of one at a time, and the
 # records among which the order is random after that.
-CYCLE, BLOCK, BUFFER = 8, 16, 2048
+CYCLE, BLOCK, BUFFER = 8, 16, 1024
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,7 @@ class RecordSource(StreamedSource):
     """A source of TFRecord files.
 
     A training epoch reads the shards in a random order, several side by side, and
-    shuffles what comes from them in a buffer; all of it follows from seed and
+    shuffles what comes from them part by part; all of it follows from seed and
     epoch. Every worker reads all records and decodes its own.
 
     Args:
@@ -84,20 +84,30 @@ class RecordSource(StreamedSource):
             numbers = tf.data.Dataset.from_tensor_slices(tf.argsort(draws, stable=True))
             records = numbers.interleave(
                 read, CYCLE, BLOCK, num_parallel_calls=CYCLE, deterministic=True
-            ).shuffle(
-                min(BUFFER, self.num_examples),
-                # The buffer's generator takes one seed: this mixes both numbers.
-                seed=tf.random.stateless_uniform(
-                    (), keys, minval=None, maxval=None, dtype=tf.int64, alg="philox"
-                ),
-                reshuffle_each_iteration=False,
             )
+            records = records.batch(BUFFER).enumerate()
+            records = records.map(
+                lambda number, part: self._shuffled(part, seed, epoch, number)
+            )
+            records = records.prefetch(1).unbatch()
 
         def example(index, record):
             label, contents = self.parse(record)
             return index, tf.cast(label, tf.int32), contents
 
         return records.map(example)
+
+    @staticmethod
+    def _shuffled(part, seed, epoch, number):
+        # Dataset.shuffle would also depend on TensorFlow's global seed.
+        import tensorflow as tf
+
+        indices, records = part
+        draws = tf.random.stateless_uniform(
+            tf.shape(indices), seed_for(ORDER, seed, epoch, number + 1), alg="philox"
+        )
+        order = tf.argsort(draws, stable=True)
+        return tf.gather(indices, order), tf.gather(records, order)
 
     def names_of(self, indices):
         import tensorflow as tf
