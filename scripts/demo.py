@@ -86,7 +86,13 @@ def demo(
 
     output.mkdir(parents=True, exist_ok=True)
     model.save(output / "model.keras")
-    exported = export(model, output / "serving", labels=train.class_names, force=True)
+    exported = export(
+        model,
+        output / "serving",
+        labels=train.class_names,
+        crop_ratio=test.preparation.crop_ratio,
+        force=True,
+    )
     scores, labels = evaluate(model, test)
     accuracy = float((scores.argmax(axis=1) == labels).mean())
     files = write_images(test, output / "images")

@@ -1,19 +1,33 @@
 """`keras-sa`: all commands under one name."""
 
+import os
+
 import typer
 
 from keras_sa.scripts import benchmark
 from keras_sa.scripts.convert import convert
 from keras_sa.scripts.demo import demo
+from keras_sa.scripts.evaluate import evaluate
+from keras_sa.scripts.launch import launch
+from keras_sa.scripts.predict import predict
+from keras_sa.scripts.train import train
+from keras_sa.scripts.weights import weights
 
 app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_show_locals=False,
     help="SA-Net (shuffle attention) for Keras 3 and TensorFlow.",
 )
-app.command()(demo)
-app.command()(convert)
+for command in (demo, train, evaluate, predict, launch, convert, weights):
+    app.command()(command)
 app.add_typer(benchmark.app, name="benchmark")
+
+
+@app.callback()
+def quiet_tensorflow() -> None:
+    # TensorFlow's start-up messages would drown what a command prints.
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+
 
 if __name__ == "__main__":
     app()
