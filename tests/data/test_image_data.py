@@ -85,7 +85,7 @@ def test_random_layers_repeat_themselves_and_resume(arrays):
     assert_equal(whole[2:], batches(data, step=2, epochs=1))
 
 
-@pytest.mark.parametrize("count", [2, 4])
+@pytest.mark.parametrize("count", [2, pytest.param(4, marks=pytest.mark.slow)])
 def test_workers_share_the_batches(data, count):
     whole = batches(data, epochs=2)
     workers = [batches(data.sharded(i, count), epochs=2) for i in range(count)]
