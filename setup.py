@@ -20,10 +20,16 @@ MAPPED = {
 
 EXTRAS = {
     "demo": ["matplotlib>=3.8", "pillow>=10.1", "scikit-learn>=1.4.2"],
+    "benchmark": ["pillow>=10.1", "scikit-image>=0.26", "scikit-learn>=1.4.2"],
+    "safetensors": ["safetensors>=0.8"],
+    "tensorboard": ["tensorboard>=2.19"],
+    "torch": ["torch>=2.13"],
     "tfds": ["tensorflow-datasets>=4.9.9", "importlib_resources>=6.0"],
 }
 EXTRAS["test"] = [
     *EXTRAS["demo"],
+    *EXTRAS["safetensors"],
+    *EXTRAS["tfds"],
     "build>=1.2.1",
     "psutil>=6.0",
     "pytest>=8.2",

@@ -5,8 +5,9 @@ import subprocess
 import sys
 from pathlib import Path
 
-import keras_sa.scripts
 import pytest
+
+import keras_sa.scripts
 
 COMMAND = [sys.executable, "-m", "keras_sa.scripts.main", "demo"]
 CLASSIFY = Path(keras_sa.scripts.__file__).with_name("classify_saved_model.py")
