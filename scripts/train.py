@@ -59,6 +59,7 @@ def train(
     After SIGTERM it saves its state and exits with 75.
     """
     from keras_sa.training.memory import training_memory
+    from keras_sa.training.preemption import Preempted
     from keras_sa.training.recipes import get_recipe
     from keras_sa.training.session import Session
     from keras_sa.training.strategy import is_chief
@@ -114,7 +115,11 @@ def train(
         from keras_sa.training.tensorboard import TensorBoardLog
 
         callbacks.append(TensorBoardLog(directory / "tensorboard", images, chief))
-    session.run(model, callbacks, save_every=save_every)
+    try:
+        session.run(model, callbacks, save_every=save_every)
+    except Preempted as stopped:
+        print(stopped, flush=True)
+        raise
     if chief:
         _report(directory)
 
