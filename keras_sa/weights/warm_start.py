@@ -10,7 +10,7 @@ the gradients of all weights are the ResNet's too, except that those of bn3's ga
 and beta are sigmoid(1) times as large, because their values are 1 / sigmoid(1) times
 as large. Gradient descent therefore moves these two vectors of a block by
 sigmoid(1)^2 = 0.53 of the ResNet's step: a lower learning rate for them, and the same
-training otherwise. No place for the factor avoids that.
+training otherwise. Their learning rate divided by that square makes the steps equal.
 """
 
 import dataclasses
