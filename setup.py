@@ -21,11 +21,14 @@ MAPPED = {
 EXTRAS = {
     "demo": ["matplotlib>=3.8", "pillow>=10.1", "scikit-learn>=1.4.2"],
     "benchmark": ["pillow>=10.1", "scikit-image>=0.26", "scikit-learn>=1.4.2"],
+    "onnx": ["onnx>=1.23", "onnxruntime>=1.32", "tf2onnx>=1.17"],
+    "openvino": ["openvino>=2026.4", "nncf>=3.4"],
     "safetensors": ["safetensors>=0.8"],
-    "tensorboard": ["tensorboard>=2.19"],
+    "tensorboard": ["tensorboard>=2.21"],
     "torch": ["torch>=2.13"],
     "tfds": ["tensorflow-datasets>=4.9.9", "importlib_resources>=6.0"],
 }
+EXTRAS["openvino"] += EXTRAS["onnx"]
 EXTRAS["test"] = [
     *EXTRAS["demo"],
     *EXTRAS["safetensors"],

@@ -180,9 +180,9 @@ def _uniquely_named(operations):
     return unique
 
 
-def copy_layer(layer, name: str):
-    """A layer with the same configuration and weights under another name."""
-    copy = type(layer).from_config({**layer.get_config(), "name": name})
+def copy_layer(layer, name: str, **config):
+    """A layer with the same weights under a name, and other changes of its config."""
+    copy = type(layer).from_config({**layer.get_config(), "name": name, **config})
     if getattr(layer, "weights", None):
         copy.build_from_config(layer.get_build_config())
         copy.set_weights(layer.get_weights())
