@@ -21,6 +21,7 @@ MAPPED = {
 EXTRAS = {
     "demo": ["matplotlib>=3.8", "pillow>=10.1", "scikit-learn>=1.4.2"],
     "benchmark": ["pillow>=10.1", "scikit-image>=0.26", "scikit-learn>=1.4.2"],
+    "detection": ["matplotlib>=3.8", "pycocotools>=2.0.10"],
     "onnx": ["onnx>=1.23", "onnxruntime>=1.32", "tf2onnx>=1.17"],
     "openvino": ["openvino>=2026.4", "nncf>=3.4"],
     "safetensors": ["safetensors>=0.8"],
@@ -31,6 +32,7 @@ EXTRAS = {
 EXTRAS["openvino"] += EXTRAS["onnx"]
 EXTRAS["test"] = [
     *EXTRAS["demo"],
+    *EXTRAS["detection"],
     *EXTRAS["safetensors"],
     *EXTRAS["tfds"],
     "build>=1.2.1",

@@ -10,6 +10,7 @@ from keras_sa.scripts.demo import demo
 from keras_sa.scripts.evaluate import evaluate
 from keras_sa.scripts.launch import launch
 from keras_sa.scripts.predict import predict
+from keras_sa.scripts.shapes import shapes
 from keras_sa.scripts.train import train
 from keras_sa.scripts.weights import weights
 
@@ -18,7 +19,7 @@ app = typer.Typer(
     pretty_exceptions_show_locals=False,
     help="SA-Net (shuffle attention) for Keras 3 and TensorFlow.",
 )
-for command in (demo, train, evaluate, predict, launch, convert, weights):
+for command in (demo, train, evaluate, predict, launch, convert, weights, shapes):
     app.command()(command)
 app.add_typer(benchmark.app, name="benchmark")
 

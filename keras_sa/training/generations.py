@@ -3,13 +3,14 @@
 import hashlib
 import io
 import json
-import os
 import re
 import warnings
 import zipfile
 from pathlib import Path
 
 import numpy as np
+
+from keras_sa.utils.files import write_atomically
 
 NAME = re.compile(r"state-(\d+)\.([0-9a-f]{64})\.npz")
 METADATA = "metadata"
@@ -100,29 +101,6 @@ class Generations:
             (NAME.fullmatch(file.name), file) for file in self.directory.iterdir()
         )
         return sorted((int(match[1]), file) for match, file in matches if match)
-
-
-def write_atomically(path: Path, content: bytes | memoryview | str) -> None:
-    """Writes a file under another name beside it, then renames it.
-
-    Readers see the old content or the new one, also after a crash of the machine.
-    """
-    if isinstance(content, str):
-        content = content.encode()
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        with open(temporary, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
-    directory = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(directory)
-    finally:
-        os.close(directory)
 
 
 def _to_storage(array):

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import keras
 
-from keras_sa.training.generations import write_atomically
+from keras_sa.utils.files import write_atomically
 
 
 class MetricsLog(keras.callbacks.Callback):

@@ -12,10 +12,10 @@ import keras
 
 from keras_sa.data import ImageData
 from keras_sa.training.fit import fit
-from keras_sa.training.generations import write_atomically
 from keras_sa.training.metrics_log import MetricsLog
 from keras_sa.training.recipes import Recipe
 from keras_sa.training.strategy import is_chief
+from keras_sa.utils.files import write_atomically
 
 MODEL = "model.keras"
 SETTINGS = "settings.json"
