@@ -1,5 +1,6 @@
 """ResNets with an attention layer in every bottleneck, chosen by name."""
 
+import functools
 from collections.abc import Callable
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,6 +17,15 @@ BLOCKS = {50: (3, 4, 6, 3), 101: (3, 4, 23, 3), 152: (3, 8, 36, 3)}
 EXPANSION = 4
 # `blocks`, `width`, `bottleneck_width` and `stem` of the published networks.
 STANDARD = (None, 64, 64, "imagenet")
+# Options of the released networks that differ from the layers' defaults, by depth.
+# A list has one value for each stage.
+RELEASED_OPTIONS = {
+    "eca": {
+        50: {"kernel_size": [3, 5, 5, 7]},
+        101: {"kernel_size": [3, 3, 5, 7]},
+        152: {"kernel_size": [3, 3, 5, 7]},
+    }
+}
 POOLING = {
     "avg": keras.layers.GlobalAveragePooling2D,
     "max": keras.layers.GlobalMaxPooling2D,
@@ -45,7 +55,8 @@ def AttentionResNet(
     The stride is in the 3x3 convolution, convolutions have no bias, padding is
     symmetric, batch norms have epsilon 1e-5 and momentum 0.9: the network of the
     SA-Net paper and of PyTorch's `resnet50`, not of `keras.applications.ResNet50`.
-    The attention sits after the last batch norm and before the addition.
+    The attention sits after the last batch norm and before the addition; "bam" once
+    after each stage but the last.
 
     Args:
         depth: 50, 101 or 152. Ignored when `blocks` is given.
@@ -67,7 +78,9 @@ def AttentionResNet(
         classes: Number of classes, at least 1. Used with the top only.
         classifier_activation: Activation of the dense layer. `None` gives logits.
         name: Name of the model.
-        attention_options: Keyword arguments of the attention layers.
+        attention_options: Keyword arguments of the attention layers. A list or tuple
+            gives one value for each stage. For "eca" at the published depths the
+            kernel sizes default to those of the released networks.
         blocks: Number of bottlenecks in each stage.
         width: Channels after the stem; the stages' bottlenecks have 1, 2, 4 and 8
             times as many inside and four times those outside.
@@ -89,6 +102,7 @@ def AttentionResNet(
       https://arxiv.org/abs/1512.03385) (He et al., CVPR 2016)
     """
     standard = (blocks, width, bottleneck_width or width, stem) == STANDARD
+    attention_options = dict(attention_options or {})
     if blocks is None:
         if depth not in BLOCKS:
             raise ValueError(
@@ -96,6 +110,8 @@ def AttentionResNet(
                 f"Received: depth={depth!r}"
             )
         blocks = BLOCKS[depth]
+        released = RELEASED_OPTIONS.get(attention, {}).get(depth, {})
+        attention_options = {**released, **attention_options}
     else:
         depth = 2 + 3 * sum(blocks)
     if not blocks or min(blocks) < 1:
@@ -121,7 +137,7 @@ def AttentionResNet(
         )
     stem = STEMS[stem]
     images = _image_input(input_tensor, input_shape, include_top, stem)
-    attend = _attention(attention, attention_options or {})
+    attend = _attention(attention, attention_options, len(blocks))
     check_weights(
         weights,
         depth,
@@ -130,7 +146,7 @@ def AttentionResNet(
         classes=classes if include_top else None,
         classifier_activation=classifier_activation,
         attention=attention,
-        attention_options=attention_options or {},
+        attention_options=attention_options,
     )
 
     x = stem.build(images, width)
@@ -143,11 +159,11 @@ def AttentionResNet(
                 EXPANSION * width * 2**stage,
                 stride=2 if stage > 0 and block == 0 else 1,
                 project=block == 0,
-                attend=attend,
+                attend=functools.partial(attend, stage),
                 name=f"conv{stage + 2}_block{block + 1}",
             )
         if stage + 1 < len(blocks):
-            x = attend(x, "stage", name=f"conv{stage + 2}_attention")
+            x = attend(stage, x, "stage", name=f"conv{stage + 2}_attention")
 
     if include_top:
         x = keras.layers.GlobalAveragePooling2D(name="avg_pool")(x)
@@ -192,19 +208,29 @@ def _image_input(input_tensor, input_shape, include_top, stem):
     return input_tensor
 
 
-def _attention(name, options):
+def _attention(name, options, stages):
     """A function that adds the attention where it belongs, or nothing."""
     if name is None:
-        return lambda x, placement, name: x
+        return lambda stage, x, placement, name: x
     attention = get_attention(name)
     if attention.layer is ShuffleAttention:
         # conv3 and bn3 are stored in shuffled order, so no map has to be shuffled.
         options = {"pre_shuffled": options.get("shuffle", True), **options}
+    for option, value in options.items():
+        if isinstance(value, (list, tuple)) and len(value) != stages:
+            raise ValueError(
+                f"A list in `attention_options` must have one value for each of the "
+                f"{stages} stages. Received: {option}={value}"
+            )
 
-    def attend(x, placement, name):
+    def attend(stage, x, placement, name):
         if placement != attention.placement:
             return x
-        return attention.layer(name=name, **options)(x)
+        own = {
+            option: value[stage] if isinstance(value, (list, tuple)) else value
+            for option, value in options.items()
+        }
+        return attention.layer(name=name, **own)(x)
 
     return attend
 

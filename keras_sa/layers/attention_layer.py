@@ -8,7 +8,8 @@ class AttentionLayer(keras.layers.Layer):
 
     Takes care of the data format, of the input's rank and channel count, and of
     precision: weights stay in the variable dtype, `statistics_dtype` says in which
-    dtype means and variances are taken, and the output has the compute dtype.
+    dtype means and variances are taken, and the output has the compute dtype. Gates
+    that are made by other layers get them from `sublayer`, in at least float32.
 
     Args:
         data_format: `"channels_last"` or `"channels_first"`. Defaults to
@@ -82,8 +83,43 @@ class AttentionLayer(keras.layers.Layer):
         shape[self.channel_axis] = -1
         return keras.ops.reshape(vector, shape)
 
+    def of_each_sample(self, vectors):
+        """A `(batch, channels)` tensor reshaped to broadcast against the inputs."""
+        shape = [-1, 1, 1, 1]
+        shape[self.channel_axis] = vectors.shape[-1]
+        return keras.ops.reshape(vectors, shape)
+
+    def mean_vectors(self, x):
+        """The mean over the map as a `(batch, channels)` tensor."""
+        return keras.ops.reshape(self.spatial_mean(x), (-1, x.shape[self.channel_axis]))
+
+    def maps_shape(self, channels):
+        """The shape of maps with this number of channels."""
+        shape = [None, None, None, None]
+        shape[self.channel_axis] = channels
+        return tuple(shape)
+
+    def gated(self, inputs, gate):
+        """`inputs * gate` in the compute dtype."""
+        dtype = self.compute_dtype
+        return keras.ops.cast(inputs, dtype) * keras.ops.cast(gate, dtype)
+
+    def sublayer(self, kind: type[keras.layers.Layer], input_shape, *args, **kwargs):
+        """A built layer that computes a part of the gate, in at least float32.
+
+        Args:
+            kind: The class of the layer.
+            input_shape: The shape of its inputs.
+            *args: Positional arguments of the class.
+            **kwargs: Keyword arguments of the class.
+        """
+        dtype = keras.backend.result_type(self.variable_dtype, "float32")
+        layer = kind(*args, dtype=dtype, **kwargs)
+        layer.build(input_shape)
+        return layer
+
     def multiply_adds(self, input_shape) -> int:
-        """Multiply-adds for one image, as the published tables count them.
+        """Multiply-adds for one image, by the rules of `keras_sa.utils.count_flops`.
 
         Args:
             input_shape: The shape of the maps without the batch axis.

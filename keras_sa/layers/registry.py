@@ -4,7 +4,12 @@ from dataclasses import dataclass
 from typing import Literal
 
 from keras_sa.layers.attention_layer import AttentionLayer
+from keras_sa.layers.bam import BAM
+from keras_sa.layers.cbam import CBAM
+from keras_sa.layers.efficient_channel_attention import EfficientChannelAttention
 from keras_sa.layers.shuffle_attention import ShuffleAttention
+from keras_sa.layers.spatial_group_enhance import SpatialGroupEnhance
+from keras_sa.layers.squeeze_excitation import SqueezeExcitation
 
 
 @dataclass(frozen=True)
@@ -23,6 +28,11 @@ class Attention:
 
 ATTENTIONS: dict[str, Attention] = {
     "sa": Attention(ShuffleAttention),
+    "se": Attention(SqueezeExcitation),
+    "cbam": Attention(CBAM),
+    "bam": Attention(BAM, placement="stage"),
+    "sge": Attention(SpatialGroupEnhance),
+    "eca": Attention(EfficientChannelAttention),
 }
 
 

@@ -13,7 +13,7 @@ def _convolution(layer, inputs, outputs):
 
 
 def _dense(layer, inputs, outputs):
-    return math.prod(outputs) * (inputs[-1] + layer.use_bias)
+    return math.prod(outputs) * inputs[-1]
 
 
 def _batch_norm(layer, inputs, outputs):
@@ -24,10 +24,6 @@ def _each_input(layer, inputs, outputs):
     return math.prod(inputs)
 
 
-def _each_output(layer, inputs, outputs):
-    return math.prod(outputs)
-
-
 MULTIPLY_ADDS = {
     keras.layers.Conv2D: _convolution,
     keras.layers.Dense: _dense,
@@ -36,20 +32,21 @@ MULTIPLY_ADDS = {
     keras.layers.ReLU: _each_input,
     keras.layers.MaxPooling2D: _each_input,
     keras.layers.AveragePooling2D: _each_input,
-    keras.layers.GlobalAveragePooling2D: _each_output,
-    keras.layers.GlobalMaxPooling2D: _each_output,
+    keras.layers.GlobalAveragePooling2D: _each_input,
+    keras.layers.GlobalMaxPooling2D: _each_input,
 }
 
 
 def count_flops(model: keras.Model) -> int:
     """Counts the multiply-adds of one image's forward pass.
 
-    The counting rules are those behind the published tables: a convolution or dense
-    layer counts one multiply-add for each weight it applies (and one for a bias), a
-    batch norm two for each value, an activation and a pooling one for each value
-    they read, the global pooling one for each value it gives, an attention layer
-    what its `multiply_adds` says. Padding, additions and other layers without
-    weights count nothing.
+    The counting rules are those behind the published tables, which they give to
+    three decimals: a convolution counts one multiply-add for each weight it applies
+    and one for a bias, a dense layer one for each weight, a batch norm two for each
+    value, an activation and a pooling over the map one for each value they read, an
+    attention layer what its `multiply_adds` says. That follows the same rules, where
+    the sigmoids and products of its gates count nothing; neither do additions and
+    padding.
 
     Args:
         model: A functional `keras.Model` for images of a known size. Models nested
@@ -93,7 +90,12 @@ def _counting_rule(layer):
 
 
 def _shapes(model, layer):
-    shapes = tuple(layer.input.shape[1:]), tuple(layer.output.shape[1:])
+    inputs = layer.input
+    source = inputs._keras_history.operation
+    if isinstance(source, keras.layers.ZeroPadding2D):
+        # The zeros are not read from the maps.
+        inputs = source.input
+    shapes = tuple(inputs.shape[1:]), tuple(layer.output.shape[1:])
     if None in shapes[0] + shapes[1]:
         raise ValueError(
             "The multiply-adds depend on the image size; build the model with a "

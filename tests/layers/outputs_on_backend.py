@@ -1,4 +1,4 @@
-"""Writes the outputs and gradients of ShuffleAttention on Keras' current backend.
+"""Writes the outputs and gradients of the layers on Keras' current backend.
 
 Run as a program, `KERAS_BACKEND=jax python outputs_on_backend.py OUT.npz`, since a
 process has one backend.
@@ -10,12 +10,17 @@ import contracts
 import keras
 import numpy as np
 
-from keras_sa.layers import ShuffleAttention
+from keras_sa.layers import get_attention
 
 SETTINGS = [
-    {"groups": 4},
-    {"groups": 2, "shuffle": False},
-    {"groups": 8, "pre_shuffled": True},
+    ("sa", {"groups": 4}),
+    ("sa", {"groups": 2, "shuffle": False}),
+    ("sa", {"groups": 8, "pre_shuffled": True}),
+    ("se", {}),
+    ("cbam", {}),
+    ("bam", {}),
+    ("sge", {"groups": 4}),
+    ("eca", {}),
 ]
 
 
@@ -47,13 +52,13 @@ def gradient(layer, x):
 def outputs():
     x = contracts.maps(2, 6, 5, 32)
     arrays = {}
-    for index, settings in enumerate(SETTINGS):
-        layer = ShuffleAttention(**settings, data_format="channels_last")
+    for index, (name, settings) in enumerate(SETTINGS):
+        layer = get_attention(name).layer(**settings, data_format="channels_last")
         layer.build(x.shape)
         contracts.randomize(layer)
         results = {"output": layer(x), "gradient": gradient(layer, x)}
-        for name, value in results.items():
-            arrays[f"{index}/{name}"] = keras.ops.convert_to_numpy(value)
+        for what, value in results.items():
+            arrays[f"{index}/{what}"] = keras.ops.convert_to_numpy(value)
     return arrays
 
 

@@ -1,4 +1,4 @@
-"""The layer gives the same numbers on every backend that is installed."""
+"""The layers give the same numbers on every backend that is installed."""
 
 import importlib.util
 import os
@@ -21,7 +21,9 @@ def test_same_numbers_as_tensorflow(backend, tmp_path):
     environment = {
         **os.environ,
         "KERAS_BACKEND": backend,
-        "PYTHONPATH": str(SCRIPT.parents[1]),
+        "PYTHONPATH": os.pathsep.join(
+            [str(SCRIPT.parents[1]), os.environ.get("PYTHONPATH", "")]
+        ),
     }
     subprocess.run(
         [sys.executable, SCRIPT, path], env=environment, check=True, timeout=300
