@@ -3,6 +3,8 @@
 import os
 import socket
 import urllib.request
+from collections.abc import Callable
+from collections.abc import Sequence
 
 from keras_sa.data.sources.record_files import RecordSource
 from keras_sa.data.sources.record_files import Shard
@@ -32,18 +34,23 @@ def tfds(rest: str, split: str, validation_fraction: float = 0.0) -> RecordSourc
         ValueError: If there is no such set or split, or it is not a set of images
             with one label each.
     """
+    return source_of(builder_of(rest), split, validation_fraction)
+
+
+def builder_of(name: str):
+    """The builder of a set, which is prepared first if it isn't: see `tfds`."""
     require_extra("importlib_resources", "tfds")
     datasets = require_extra("tensorflow_datasets", "tfds")
     try:
-        builder = datasets.builder(rest)
+        builder = datasets.builder(name)
     except datasets.core.DatasetNotFoundError as error:
         raise ValueError(
-            f"TensorFlow Datasets has no set of this name. Received: {rest!r}"
+            f"TensorFlow Datasets has no set of this name. Received: {name!r}"
         ) from error
     if not builder.info.splits:
-        check_connection(rest, str(builder.data_path))
+        check_connection(name, str(builder.data_path))
         builder.download_and_prepare()
-    return source_of(builder, split, validation_fraction)
+    return builder
 
 
 def source_of(builder, split: str, validation_fraction: float = 0.0) -> RecordSource:
@@ -54,6 +61,37 @@ def source_of(builder, split: str, validation_fraction: float = 0.0) -> RecordSo
     features = datasets.decode.PartialDecoding(
         {image: True, label: True}
     ).extract_features(builder.info.features)
+
+    def parse(record):
+        example = features.deserialize_example(
+            record, decoders={image: datasets.decode.SkipDecoding()}
+        )
+        return example[label], example[image]
+
+    names = builder.info.features[label].names
+    return records_of(builder, split, parse, names, validation_fraction)
+
+
+def records_of(
+    builder,
+    split: str,
+    parse: Callable,
+    class_names: Sequence[str] = (),
+    validation_fraction: float = 0.0,
+) -> RecordSource:
+    """The records of a prepared builder.
+
+    Args:
+        builder: The builder.
+        split: See `tfds`.
+        parse: See `RecordSource`.
+        class_names: See `RecordSource`.
+        validation_fraction: See `tfds`.
+
+    Raises:
+        ValueError: If there is no such split, or its files aren't TFRecord files.
+    """
+    name = builder.info.full_name
     splits = builder.info.splits
     try:
         files = splits[
@@ -70,17 +108,11 @@ def source_of(builder, split: str, validation_fraction: float = 0.0) -> RecordSo
             f"Received: {name} with file_format={builder.info.file_format.value!r}"
         )
 
-    def parse(record):
-        example = features.deserialize_example(
-            record, decoders={image: datasets.decode.SkipDecoding()}
-        )
-        return example[label], example[image]
-
     return RecordSource(
         f"{name} {split}",
         [Shard(str(file.filename), file.skip, file.take) for file in files],
         parse,
-        builder.info.features[label].names,
+        class_names,
     )
 
 

@@ -1,0 +1,224 @@
+"""Images with objects as batches for detectors."""
+
+import os
+from dataclasses import dataclass
+from dataclasses import field
+
+import numpy as np
+
+from keras_sa.data.coco.annotations import Annotations
+from keras_sa.data.coco.order import epoch_order
+from keras_sa.data.coco.reader import Reader
+from keras_sa.data.schedule import ENDLESS
+from keras_sa.data.sources.source import IndexedSource
+from keras_sa.data.sources.source import Source
+from keras_sa.data.stateless_seeds import CROP
+from keras_sa.data.stateless_seeds import seed_for
+from keras_sa.utils.normalization import scale_and_shift
+from keras_sa.utils.resize_within import resize_within
+
+# Images are padded to a multiple of this, so that all levels of a pyramid fit.
+MULTIPLE = 32
+
+
+@dataclass(frozen=True)
+class DetectionData:
+    """Batches of images with their objects: a pure function of seed, epoch and step.
+
+    Made by `keras_sa.data.coco.load`. Elements are `(images, targets)` as
+    `keras_sa.detection` describes them.
+
+    In training all batches are full: an epoch's last one is filled up with its first
+    images. Otherwise images come in their own order, and the last batch is smaller.
+
+    Args:
+        annotations: The images and their objects.
+        source: Where the images' bytes come from, in the order of the annotations.
+        reader: Reads single images.
+        batch_size: The global batch.
+        sides: Lengths of the short and, at most, of the long side.
+        training: Whether the order is random and images are flipped at random.
+        seed: Of order and flips.
+        mean: Of each channel, in 0..1.
+        std: Standard deviation of each channel.
+    """
+
+    annotations: Annotations
+    source: Source = field(repr=False)
+    reader: Reader = field(repr=False)
+    batch_size: int
+    sides: tuple[int, int]
+    training: bool
+    seed: int
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        return self.annotations.class_names
+
+    @property
+    def num_examples(self) -> int:
+        return len(self.annotations.images)
+
+    @property
+    def steps_per_epoch(self) -> int:
+        return -(-self.num_examples // self.batch_size)
+
+    def epoch(self, epoch: int = 0, step: int = 0):
+        """One epoch, or the rest of it from a step on: see `dataset`."""
+        return self.dataset(epoch, step, epochs=1)
+
+    def dataset(self, epoch: int = 0, step: int = 0, epochs: int | None = None):
+        """The batches from any point on.
+
+        Args:
+            epoch: The first epoch, counted from 0.
+            step: The first step in it.
+            epochs: How many epochs, the first one included. `None`: endless.
+
+        Returns:
+            A `tf.data.Dataset` of global batches.
+
+        Raises:
+            ValueError: If there is no such step.
+        """
+        if epoch < 0 or not 0 <= step <= self.steps_per_epoch:
+            raise ValueError(
+                f"`epoch` must be at least 0 and `step` in 0..{self.steps_per_epoch}. "
+                f"Received: epoch={epoch}, step={step}"
+            )
+        return self._batches(epoch, step, epochs, self.batch_size)
+
+    def input_fn(self, epoch: int = 0, step: int = 0, epochs: int | None = None):
+        """For `strategy.distribute_datasets_from_function`.
+
+        Args:
+            epoch: See `dataset`.
+            step: See `dataset`.
+            epochs: See `dataset`.
+
+        Returns:
+            A function from a `tf.distribute.InputContext` to the data set of that
+            worker, in batches for its replicas.
+        """
+
+        def worker_dataset(context):
+            if context.num_replicas_in_sync > 1 and not self.training:
+                raise ValueError(
+                    "Only training images are spread over replicas. "
+                    f"Received: replicas={context.num_replicas_in_sync}, training=False"
+                )
+            part = self.batch_size // context.num_input_pipelines
+            rows = context.get_per_replica_batch_size(self.batch_size)
+            start = context.input_pipeline_id * part
+            return self._batches(epoch, step, epochs, rows, (start, start + part))
+
+        return worker_dataset
+
+    def _batches(self, epoch, step, epochs, rows, window=None):
+        """Batches of `rows` images: of all, or of some rows of the global batches."""
+        import tensorflow as tf
+
+        start, stop = window or (0, self.batch_size)
+        last = ENDLESS if epochs is None else epoch + epochs
+
+        def of_epoch(number):
+            skipped = tf.where(number == epoch, step * self.batch_size, 0)
+            examples = self._epoch(number).skip(tf.cast(skipped, tf.int64))
+            if stop - start < self.batch_size:
+                examples = examples.enumerate().filter(
+                    lambda row, _: (
+                        (row % self.batch_size >= start)
+                        & (row % self.batch_size < stop)
+                    )
+                )
+                examples = examples.map(lambda _, example: example)
+            return examples if self.training else self._prepared(examples, rows)
+
+        dataset = tf.data.Dataset.range(epoch, last).flat_map(of_epoch)
+        if self.training:
+            # All batches are full: the next epoch may be read while this one lasts.
+            dataset = self._prepared(dataset, rows)
+        if epochs is not None:
+            count = (self.steps_per_epoch * epochs - step) * ((stop - start) // rows)
+            dataset = dataset.apply(tf.data.experimental.assert_cardinality(count))
+        options = tf.data.Options()
+        options.deterministic = True
+        # The parts of the workers are made here already.
+        options.experimental_distribute.auto_shard_policy = (
+            tf.data.experimental.AutoShardPolicy.OFF
+        )
+        return dataset.prefetch(2).with_options(options)
+
+    def _prepared(self, examples, rows):
+        elements = examples.map(
+            self._element,
+            num_parallel_calls=len(os.sched_getaffinity(0)),
+            deterministic=True,
+        )
+        padding = {"boxes": -1.0, "classes": -1, "ignored": False, "image_size": 0.0}
+        if self.reader.mask_size:
+            padding["masks"] = -1.0
+        return elements.padded_batch(rows, padding_values=(0.0, padding))
+
+    def _epoch(self, epoch):
+        """An epoch's images: the epoch, the index and, of a stream, the bytes."""
+        import tensorflow as tf
+
+        if not isinstance(self.source, IndexedSource):
+            stream = self.source.stream(epoch, self.seed if self.training else None)
+            if self.training:
+                stream = stream.repeat().take(self.steps_per_epoch * self.batch_size)
+            return stream.map(lambda index, _, payload: (epoch, index, payload))
+        if self.training:
+            order = tf.numpy_function(self._order, [epoch], tf.int64)
+            order.set_shape((self.steps_per_epoch * self.batch_size,))
+        else:
+            order = tf.range(self.num_examples, dtype=tf.int64)
+        indices = tf.data.Dataset.from_tensor_slices(order)
+        return indices.map(lambda index: (epoch, index))
+
+    def _order(self, epoch):
+        wide = [image.width >= image.height for image in self.annotations.images]
+        return epoch_order(int(epoch), self.seed, np.array(wide), self.batch_size)
+
+    def _element(self, epoch, index, payload=None):
+        import tensorflow as tf
+
+        if payload is None:
+            payload = self.source.payload_of(index)
+        image, targets = self.reader.read(index, payload)
+        before = tf.shape(image)[:2]
+        image = resize_within(image, *self.sides)
+        after = tf.shape(image)[:2]
+        factor = tf.cast(after, tf.float32) / tf.cast(before, tf.float32)
+        targets["boxes"] *= tf.tile(factor[::-1], [2])
+        targets["image_size"] = tf.cast(after, tf.float32)
+        if self.training:
+            seed = seed_for(CROP, self.seed, epoch, index)
+            image, targets = tf.cond(
+                tf.random.stateless_uniform((), seed) < 0.5,
+                lambda: _flipped(image, targets),
+                lambda: (image, targets),
+            )
+        scale, shift = scale_and_shift(self.mean, self.std)
+        image = image * scale.astype("float32") + shift.astype("float32")
+        low, right = tf.unstack(-after % MULTIPLE)
+        image = tf.pad(image, [[0, low], [0, right], [0, 0]])
+        image.set_shape((None, None, 3))
+        return image, targets
+
+
+def _flipped(image, targets):
+    import tensorflow as tf
+
+    width = tf.cast(tf.shape(image)[1], tf.float32)
+    left, top, right, bottom = tf.unstack(targets["boxes"], axis=-1)
+    flipped = {
+        **targets,
+        "boxes": tf.stack([width - right, top, width - left, bottom], axis=-1),
+    }
+    if "masks" in targets:
+        flipped["masks"] = tf.reverse(targets["masks"], [-1])
+    return tf.reverse(image, [1]), flipped

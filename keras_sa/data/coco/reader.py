@@ -1,0 +1,106 @@
+"""Reads single images with their objects."""
+
+import threading
+
+import numpy as np
+
+from keras_sa.data.coco.annotations import Annotations
+from keras_sa.data.coco.problems import Problems
+from keras_sa.data.coco.segmentations import box_mask
+from keras_sa.data.decoding import decode
+
+
+class Reader:
+    """Decodes images and prepares their objects.
+
+    Args:
+        annotations: The images and their objects.
+        problems: Where images that can't be decoded are noted. Where they are
+            skipped, a black image takes the place, all of it ignored.
+        mask_size: Cells of the objects' masks along both axes, 0 for no masks.
+
+    Attributes:
+        unreadable: The indices of the images that can't be decoded, as far as they
+            were met.
+    """
+
+    def __init__(self, annotations: Annotations, problems: Problems, mask_size: int):
+        self.annotations = annotations
+        self.problems = problems
+        self.mask_size = mask_size
+        self.unreadable: set[int] = set()
+        self._lock = threading.Lock()
+
+    def read(self, index, payload):
+        """One image, in a graph.
+
+        Args:
+            index: The image's index, an int64 scalar tensor.
+            payload: The bytes of its file, a string scalar tensor.
+
+        Returns:
+            The image, uint8 `(height, width, 3)`, and the targets without
+            `"image_size"`, in pixels of this image.
+        """
+        import tensorflow as tf
+
+        size = self.mask_size
+        image, boxes, classes, ignored, masks = tf.numpy_function(
+            self._read,
+            [index, payload],
+            (tf.uint8, tf.float32, tf.int32, tf.bool, tf.float32),
+        )
+        image.set_shape((None, None, 3))
+        boxes.set_shape((None, 4))
+        classes.set_shape((None,))
+        ignored.set_shape((None,))
+        targets = {"boxes": boxes, "classes": classes, "ignored": ignored}
+        if size:
+            masks.set_shape((None, size, size))
+            targets["masks"] = masks
+        return image, targets
+
+    def _read(self, index, payload):
+        described = self.annotations.images[index]
+        shape = (described.height, described.width)
+        objects = self.annotations.objects_of(index)
+        image = self._decode(int(index), payload, described)
+        if image is None:
+            whole = np.array([[0, 0, *shape[::-1]]], "float32")
+            mask = np.ones((1, self.mask_size, self.mask_size), "float32")
+            nothing = np.zeros((*shape, 3), "uint8")
+            return nothing, whole, np.zeros(1, "int32"), np.ones(1, "bool"), mask
+        masks = np.zeros((len(objects), self.mask_size, self.mask_size), "float32")
+        if self.mask_size and len(objects):
+            for row, (segmentation, box) in enumerate(
+                zip(objects.segmentations, objects.boxes, strict=True)
+            ):
+                masks[row] = box_mask(segmentation, box, *shape, self.mask_size)
+        return image, objects.boxes, objects.classes, objects.crowds, masks
+
+    def _decode(self, index, payload, described):
+        import tensorflow as tf
+
+        reason = None
+        try:
+            with tf.device("CPU:0"):
+                image = decode(tf.constant(payload)).numpy()
+        except tf.errors.OpError as error:
+            reason = error.message.split("}} ")[-1].split(" [Op:")[0].strip()
+        else:
+            expected = (described.height, described.width)
+            if image.shape[:2] != expected:
+                reason = (
+                    f"the file has height and width {image.shape[:2]}, the "
+                    f"annotations say {expected}"
+                )
+        if reason is None:
+            return image
+        if not self.problems.skip:
+            raise ValueError(f"Can't use the image {described.name!r}: {reason}")
+        with self._lock:
+            if index not in self.unreadable:
+                self.unreadable.add(index)
+                self.problems.add("unreadable image", described.name, reason)
+                self.problems.settle()
+        return None
