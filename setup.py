@@ -19,7 +19,7 @@ MAPPED = {
 }
 
 EXTRAS = {
-    "demo": ["matplotlib>=3.8", "pillow>=10.1", "scikit-learn>=1.4.2"],
+    "demo": ["pillow>=10.1", "scikit-learn>=1.4.2"],
     "benchmark": ["pillow>=10.1", "scikit-image>=0.26", "scikit-learn>=1.4.2"],
     "detection": ["matplotlib>=3.8", "pycocotools>=2.0.10"],
     "onnx": ["onnx>=1.23", "onnxruntime>=1.32", "tf2onnx>=1.17"],
@@ -28,7 +28,9 @@ EXTRAS = {
     "tensorboard": ["tensorboard>=2.21"],
     "torch": ["torch>=2.13"],
     "tfds": ["tensorflow-datasets>=4.9.9", "importlib_resources>=6.0"],
+    "visualization": ["matplotlib>=3.8"],
 }
+EXTRAS["demo"] += EXTRAS["visualization"]
 EXTRAS["openvino"] += EXTRAS["onnx"]
 EXTRAS["test"] = [
     *EXTRAS["demo"],

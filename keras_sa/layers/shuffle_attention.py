@@ -164,12 +164,31 @@ class ShuffleAttention(AttentionLayer):
             outputs = self._interleave_halves(outputs)
         return outputs
 
+    def gate(self, inputs):
+        """The factors in 0..1 that the maps are multiplied with.
+
+        Args:
+            inputs: What the layer is called on.
+
+        Returns:
+            A tensor of the inputs' shape, at least float32, with the channels in the
+            order of the layer's outputs.
+        """
+        x = ops.cast(inputs, self.statistics_dtype(inputs))
+        gate = self._gate(x, *self.gate_parameters(x.dtype))
+        if self.shuffle and not self.pre_shuffled:
+            gate = self._interleave_halves(gate)
+        return gate
+
     def _gated(self, x, a, b, c):
+        return x * self._gate(x, a, b, c)
+
+    def _gate(self, x, a, b, c):
         mean = self.spatial_mean(x)
         variance = self.spatial_mean(ops.square(x - mean))
         scale = a * ops.rsqrt(variance + self.epsilon)
         shift = mean * b + c - mean * scale
-        return x * ops.sigmoid(x * scale + shift)
+        return ops.sigmoid(x * scale + shift)
 
     def _interleave_halves(self, x):
         shape = ops.shape(x)

@@ -96,7 +96,7 @@ def plot_metrics(rows: list[dict], path: str | Path) -> None:
     """
     from keras_sa.utils.extras import require_extra
 
-    figures = require_extra("matplotlib.figure", "demo")
+    figures = require_extra("matplotlib.figure", "visualization")
     figure = figures.Figure(figsize=(9, 3.5), layout="constrained")
     axes = figure.subplots(1, 2)
     epochs = [row["epoch"] for row in rows]

@@ -1,6 +1,39 @@
 """Pictures of what the networks do. Figures need no display."""
 
+from keras_sa.visualization.attention_maps import attention_maps
+from keras_sa.visualization.canvas import displayable
+from keras_sa.visualization.canvas import overlay
+from keras_sa.visualization.class_activations import class_activations
 from keras_sa.visualization.classification import confusion_matrix_figure
 from keras_sa.visualization.classification import predictions_figure
+from keras_sa.visualization.explanation import Explanation
+from keras_sa.visualization.explanation import explain
+from keras_sa.visualization.explanation import explanation_figure
+from keras_sa.visualization.figures import attention_figure
+from keras_sa.visualization.figures import class_activations_figure
+from keras_sa.visualization.figures import grad_cam_figure
+from keras_sa.visualization.figures import group_scores_figure
+from keras_sa.visualization.grad_cam import grad_cam
+from keras_sa.visualization.group_scores import GroupScores
+from keras_sa.visualization.group_scores import group_scores
+from keras_sa.visualization.tensorboard_pictures import TensorBoardPictures
 
-__all__ = ["confusion_matrix_figure", "predictions_figure"]
+__all__ = [
+    "Explanation",
+    "GroupScores",
+    "TensorBoardPictures",
+    "attention_figure",
+    "attention_maps",
+    "class_activations",
+    "class_activations_figure",
+    "confusion_matrix_figure",
+    "displayable",
+    "explain",
+    "explanation_figure",
+    "grad_cam",
+    "grad_cam_figure",
+    "group_scores",
+    "group_scores_figure",
+    "overlay",
+    "predictions_figure",
+]

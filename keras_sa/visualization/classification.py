@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from keras_sa.utils.extras import require_extra
+from keras_sa.visualization.canvas import new_figure
 
 COLUMNS = 6
 
@@ -35,7 +35,7 @@ def confusion_matrix_figure(
     count = len(class_names)
     matrix = np.zeros((count, count), int)
     np.add.at(matrix, (labels, predictions), 1)
-    figure = _figure(6.4, 5.6)
+    figure = new_figure(6.4, 5.6)
     axes = figure.subplots()
     # A row shows shares, so that rare classes are as visible as frequent ones.
     shares = matrix / np.maximum(matrix.sum(axis=1, keepdims=True), 1)
@@ -84,7 +84,7 @@ def predictions_figure(
     if not len(images):
         raise ValueError("`images` must hold at least one image. Received: none")
     rows = -(-len(images) // COLUMNS)
-    figure = _figure(1.5 * COLUMNS, 1.8 * rows)
+    figure = new_figure(1.5 * COLUMNS, 1.8 * rows)
     grid = figure.subplots(rows, COLUMNS, squeeze=False)
     for axes in grid.flat:
         axes.axis("off")
@@ -99,9 +99,3 @@ def predictions_figure(
             fontsize=9,
         )
     return figure
-
-
-def _figure(width, height):
-    # Without pyplot: no display is needed and nothing is left open.
-    figures = require_extra("matplotlib.figure", "demo")
-    return figures.Figure(figsize=(width, height), layout="constrained")

@@ -1,0 +1,103 @@
+"""Figures without a display, and what is drawn on them."""
+
+import keras
+import numpy as np
+
+from keras_sa.utils.extras import require_extra
+
+EXTRA = "visualization"
+
+
+def new_figure(width: float, height: float):
+    """An empty `matplotlib.figure.Figure` of this size in inches.
+
+    Raises:
+        ImportError: If matplotlib is not installed.
+    """
+    # Without pyplot: no display is needed and nothing is left open.
+    figures = require_extra("matplotlib.figure", EXTRA)
+    return figures.Figure(figsize=(width, height), layout="constrained")
+
+
+def figure_pixels(figure, dpi: int = 100) -> np.ndarray:
+    """A figure as a uint8 array `(height, width, 3)`."""
+    backend = require_extra("matplotlib.backends.backend_agg", EXTRA)
+    figure.set_dpi(dpi)
+    canvas = backend.FigureCanvasAgg(figure)
+    canvas.draw()
+    return np.asarray(canvas.buffer_rgba())[..., :3].copy()
+
+
+def displayable(images: np.ndarray, data_format: str | None = None) -> np.ndarray:
+    """Images of any range, such as normalised ones, as RGB in 0..1.
+
+    Args:
+        images: A batch with one or three channels. Each image is stretched to 0..1
+            as a whole, except for uint8 images, which are only divided by 255.
+        data_format: `"channels_last"` or `"channels_first"`. Defaults to
+            `keras.config.image_data_format()`.
+
+    Returns:
+        A float32 array `(batch, height, width, 3)`.
+
+    Raises:
+        ValueError: If the images have another rank or number of channels.
+    """
+    images = np.asarray(images)
+    if (data_format or keras.config.image_data_format()) == "channels_first":
+        images = np.moveaxis(images, 1, -1)
+    if images.ndim != 4 or images.shape[-1] not in (1, 3):
+        raise ValueError(
+            "`images` must be a batch of images with one or three channels. "
+            f"Received: shape={images.shape}"
+        )
+    if images.dtype == np.uint8:
+        images = images.astype("float32") / 255
+    else:
+        images = images.astype("float32")
+        low = images.min(axis=(1, 2, 3), keepdims=True)
+        span = images.max(axis=(1, 2, 3), keepdims=True) - low
+        images = (images - low) / np.where(span > 0, span, 1)
+    return np.repeat(images, 3, axis=-1) if images.shape[-1] == 1 else images
+
+
+def overlay(
+    images: np.ndarray,
+    maps: np.ndarray,
+    strength: float = 0.5,
+    colormap: str = "jet",
+    data_format: str | None = None,
+) -> np.ndarray:
+    """Lays heat maps over images.
+
+    Args:
+        images: See `displayable`.
+        maps: `(batch, height, width)` in 0..1, such as those of `grad_cam`.
+        strength: How much of the result is the map, in 0..1.
+        colormap: A name that matplotlib knows.
+        data_format: Of the images.
+
+    Returns:
+        A uint8 array `(batch, height, width, 3)`.
+
+    Raises:
+        ImportError: If matplotlib is not installed.
+        ValueError: If images and maps differ in size.
+    """
+    images, maps = displayable(images, data_format), np.asarray(maps)
+    if images.shape[:3] != maps.shape:
+        raise ValueError(
+            "`images` and `maps` must have the same number, height and width. "
+            f"Received: shapes {images.shape} and {maps.shape}"
+        )
+    colours = require_extra("matplotlib", EXTRA).colormaps[colormap](maps)[..., :3]
+    mixed = (1 - strength) * images + strength * colours
+    return np.round(255 * mixed).astype("uint8")
+
+
+def draw_image(axes, image, title="", **options):
+    """Draws an image or map without ticks."""
+    axes.imshow(image, **options)
+    axes.set_xticks([])
+    axes.set_yticks([])
+    axes.set_title(title, fontsize=9)

@@ -1,0 +1,75 @@
+"""Explanations of some images in TensorBoard, while a network learns."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import keras
+import numpy as np
+
+from keras_sa.utils.extras import require_extra
+from keras_sa.visualization.canvas import EXTRA
+from keras_sa.visualization.canvas import figure_pixels
+from keras_sa.visualization.explanation import explain
+from keras_sa.visualization.explanation import explanation_figure
+
+
+class TensorBoardPictures(keras.callbacks.Callback):
+    """Writes `explanation_figure`s of the same images again and again.
+
+    Args:
+        directory: Where the logs are.
+        images: A batch as the model takes it; some are enough.
+        class_names: The names of the classes. Defaults to their numbers.
+        every: After how many epochs.
+        dpi: The pictures' resolution.
+        write: Whether this process writes: the chief does.
+
+    Raises:
+        ImportError: If TensorBoard or matplotlib is missing.
+        ValueError: If `every` is less than 1.
+
+    Example:
+
+    ```python
+    pictures = TensorBoardPictures("logs", images[:4], data.class_names, every=5)
+    model.fit(data.dataset(), epochs=20, callbacks=[pictures])
+    ```
+    """
+
+    def __init__(
+        self,
+        directory: str | Path,
+        images: np.ndarray,
+        class_names: Sequence[str] | None = None,
+        every: int = 1,
+        dpi: int = 80,
+        write: bool = True,
+    ):
+        super().__init__()
+        require_extra("tensorboard", "tensorboard")
+        require_extra("matplotlib", EXTRA)
+        if every < 1:
+            raise ValueError(f"`every` must be at least 1. Received: every={every}")
+        self.directory = Path(directory)
+        self.images = np.asarray(images)
+        self.class_names = class_names
+        self.every = every
+        self.dpi = dpi
+        self.write = write
+        self._writer = None
+
+    def on_epoch_end(self, epoch, logs=None):
+        import tensorflow as tf
+
+        if not self.write or (epoch + 1) % self.every:
+            return
+        if self._writer is None:
+            self._writer = tf.summary.create_file_writer(str(self.directory))
+        with self._writer.as_default():
+            for number, image in enumerate(self.images):
+                figure = explanation_figure(
+                    explain(self.model, image), self.class_names, f"epoch {epoch + 1}"
+                )
+                pixels = figure_pixels(figure, self.dpi)[np.newaxis]
+                tf.summary.image(f"explanation/{number}", pixels, epoch + 1)
+        self._writer.flush()

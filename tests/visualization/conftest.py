@@ -1,0 +1,62 @@
+"""Networks to look into."""
+
+import keras
+import numpy as np
+import pytest
+import tiny_networks
+
+
+def small_images(count=3, size=32, channels=3, seed=0):
+    rng = np.random.default_rng(seed)
+    return rng.standard_normal((count, size, size, channels)).astype("float32")
+
+
+@pytest.fixture(scope="module")
+def network():
+    """A random SA-ResNet of two blocks that gives logits of ten classes."""
+    return tiny_networks.randomise(tiny_networks.build_tiny())
+
+
+@pytest.fixture(scope="module")
+def images():
+    return small_images()
+
+
+@pytest.fixture(scope="module")
+def spots():
+    """Noise with a patch of 8x8 pixels that only its texture gives a class.
+
+    Returns images, labels and the patches' places as a mask.
+    """
+    rng = np.random.default_rng(0)
+    count, size, patch = 384, 24, 8
+    images = 0.3 * rng.standard_normal((count, size, size, 1))
+    labels = rng.integers(0, 2, count)
+    places = np.zeros((count, size, size), bool)
+    stripes = np.tile([[1.0], [-1.0]], (patch // 2, patch))
+    for image, label, place in zip(images, labels, places, strict=True):
+        row, column = rng.integers(0, size - patch + 1, 2)
+        where = slice(row, row + patch), slice(column, column + patch)
+        image[where] += (stripes if label else stripes.T)[..., np.newaxis]
+        place[where] = True
+    return images.astype("float32"), labels, places
+
+
+@pytest.fixture(scope="module")
+def trained(spots):
+    """A small network that has learned the textures of `spots`."""
+    keras.utils.set_random_seed(1)
+    inputs = keras.Input((24, 24, 1))
+    x = inputs
+    for width in (16, 16, 32):
+        x = keras.layers.Conv2D(width, 3, padding="same", activation="relu")(x)
+    x = keras.layers.GlobalAveragePooling2D()(x)
+    model = keras.Model(inputs, keras.layers.Dense(2, activation="softmax")(x))
+    model.compile(
+        keras.optimizers.Adam(5e-3),
+        "sparse_categorical_crossentropy",
+        metrics=["accuracy"],
+    )
+    images, labels, _ = spots
+    model.fit(images, labels, batch_size=32, epochs=12, verbose=0)
+    return model
