@@ -1,0 +1,147 @@
+"""Figures show what they were given and need no display."""
+
+import keras
+import numpy as np
+import pytest
+
+from keras_sa.visualization import GroupScores
+from keras_sa.visualization import TensorBoardPictures
+from keras_sa.visualization import attention_figure
+from keras_sa.visualization import attention_maps
+from keras_sa.visualization import class_activations_figure
+from keras_sa.visualization import displayable
+from keras_sa.visualization import explain
+from keras_sa.visualization import explanation_figure
+from keras_sa.visualization import grad_cam
+from keras_sa.visualization import grad_cam_figure
+from keras_sa.visualization import group_scores_figure
+from keras_sa.visualization import overlay
+from keras_sa.visualization.canvas import figure_pixels
+
+
+def titles(figure):
+    return [axes.get_title() for axes in figure.axes]
+
+
+@pytest.fixture(scope="module")
+def explanation(network, images):
+    return explain(network, images[0])
+
+
+def test_displayable_keeps_bytes_and_stretches_the_rest():
+    grey = np.array([[[[64], [128]]]], "uint8")
+    np.testing.assert_allclose(displayable(grey)[0, 0, :, 1] * 255, [64, 128])
+    normalised = np.array([[[[-2.0], [2.0]]]])
+    np.testing.assert_array_equal(displayable(normalised)[0, 0, :, 2], [0, 1])
+    np.testing.assert_array_equal(displayable(np.full((1, 2, 2, 3), 7.0)), 0)
+    first = displayable(np.zeros((1, 3, 4, 5)), "channels_first")
+    assert first.shape == (1, 4, 5, 3)
+    with pytest.raises(ValueError, match=r"one or three channels.*\(1, 4, 4, 2\)"):
+        displayable(np.zeros((1, 4, 4, 2)))
+
+
+def test_overlay_mixes_image_and_colours():
+    images = np.full((1, 2, 2, 3), 100, "uint8")
+    maps = np.array([[[0.0, 1.0], [0.5, 0.5]]])
+    np.testing.assert_array_equal(overlay(images, maps, strength=0.0), images)
+    only = overlay(images, maps, strength=1.0)
+    # The ends of the colour map are blue and red.
+    assert only[0, 0, 0].argmax() == 2
+    assert only[0, 0, 1].argmax() == 0
+    with pytest.raises(ValueError, match="same number, height and width"):
+        overlay(images, maps[:, :1])
+
+
+def test_grad_cam_figure_has_a_row_for_each_image(network, images):
+    maps = grad_cam(network, images)
+    figure = grad_cam_figure(images, {"A": maps, "B": maps}, ["x", "y", "z"])
+    assert titles(figure) == ["x", "A", "B", "y", "", "", "z", "", ""]
+
+
+def test_group_scores_are_drawn_sorted_with_the_whole_images():
+    result = GroupScores(
+        scores=np.array([[0.1, 0.9]]),
+        hits=np.array([[False, True]]),
+        class_index=np.array([0]),
+        whole_scores=np.array([0.8]),
+        whole_hits=np.array([True]),
+    )
+    left, right = group_scores_figure({"SANet": result}).axes
+    assert left.lines[0].get_ydata().tolist() == [0.9, 0.1]
+    assert left.lines[1].get_ydata()[0] == 0.8
+    assert right.lines[0].get_ydata().tolist() == [1, 0]
+
+
+def test_class_activations_are_drawn_by_class():
+    values = np.array([[1.0, 2.0], [3.0, 4.0]])
+    figure = class_activations_figure({"early": values, "late": -values}, ["a", "b"])
+    assert titles(figure) == ["early", "late"]
+    assert figure.axes[1].lines[1].get_ydata().tolist() == [-3.0, -4.0]
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == ["a", "b"]
+
+
+def test_gates_are_drawn_by_attention(network, images):
+    figure = attention_figure(images[:2], attention_maps(network, images[:2]))
+    assert titles(figure)[1].startswith("conv2_block1\n0.")
+    assert len(figure.axes) == 6
+
+
+def test_an_explanation_holds_what_the_functions_find(network, images, explanation):
+    scores = keras.ops.softmax(network(images[:1])).numpy()[0]
+    best = np.argsort(-scores)[:3]
+    assert explanation.classes.tolist() == best.tolist()
+    np.testing.assert_allclose(explanation.scores, scores[best], atol=1e-5)
+    for index, found in zip(best, explanation.maps, strict=True):
+        expected = grad_cam(network, images[:1], int(index))[0]
+        np.testing.assert_allclose(found, expected, atol=2e-5)
+    assert list(explanation.gates) == [
+        "conv2_block1_attention",
+        "conv3_block1_attention",
+    ]
+    assert explanation.groups.scores.shape == (1, 64)
+
+
+def test_an_explanation_is_drawn(explanation, tmp_path):
+    figure = explanation_figure(explanation, list("abcdefghij"), "photo.png")
+    first = "abcdefghij"[explanation.classes[0]]
+    assert titles(figure)[:2] == ["image", f"{first} {explanation.scores[0]:.1%}"]
+    assert figure.get_suptitle() == "photo.png"
+    pixels = figure_pixels(figure, dpi=50)
+    assert pixels.shape == (330, 380, 3)
+    assert pixels.std() > 10
+    figure.savefig(tmp_path / "explanation.png")
+
+
+def test_a_network_without_attention_is_explained(trained, spots):
+    explanation = explain(trained, spots[0][0], top=5)
+    assert explanation.gates == {}
+    assert len(explanation.classes) == 2
+    # The last layer has 32 channels.
+    assert explanation.groups.scores.shape == (1, 32)
+    explanation_figure(explanation)
+
+
+def test_bad_arguments_are_refused(network, images, tmp_path):
+    with pytest.raises(ValueError, match="top=0"):
+        explain(network, images[0], top=0)
+    with pytest.raises(ValueError, match="rank 3"):
+        explain(network, images)
+    pytest.importorskip("tensorboard")
+    with pytest.raises(ValueError, match="every=0"):
+        TensorBoardPictures(tmp_path, images, every=0)
+
+
+def test_pictures_are_written_during_training(trained, spots, tmp_path):
+    pytest.importorskip("tensorboard")
+    from tensorboard.backend.event_processing import event_accumulator
+
+    images, labels, _ = (part[:8] for part in spots)
+    pictures = TensorBoardPictures(tmp_path, images[:1], ["a", "b"], every=2)
+    silent = TensorBoardPictures(tmp_path / "worker", images[:1], write=False)
+    trained.fit(images, labels, epochs=4, callbacks=[pictures, silent], verbose=0)
+    events = event_accumulator.EventAccumulator(str(tmp_path))
+    events.Reload()
+    written = events.Tensors("explanation/0")
+    assert [event.step for event in written] == [2, 4]
+    assert written[0].tensor_proto.string_val[2].startswith(b"\x89PNG")
+    assert not (tmp_path / "worker").exists()

@@ -1,0 +1,150 @@
+"""Group scores are the paper's, whatever the order in which channels are stored."""
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+import tiny_networks
+
+from keras_sa.layers import ShuffleAttention
+from keras_sa.visualization import group_scores
+from keras_sa.weights.mapping import shuffled_order
+
+GROUPS = 16
+LAYER = "conv3_block1_out"
+
+
+def softmax(logits):
+    exponentials = np.exp(logits - logits.max(-1, keepdims=True))
+    return exponentials / exponentials.sum(-1, keepdims=True)
+
+
+def one_by_one(network, images, labels):
+    """The definition: an image, a group and a call at a time."""
+    maps = keras.Model(network.input, network.get_layer(LAYER).output)
+    scores = np.empty((len(images), GROUPS))
+    hits = np.empty((len(images), GROUPS), bool)
+    for i, (image, label) in enumerate(zip(images, labels, strict=True)):
+        activations = maps(image[np.newaxis]).numpy()[0]
+        width = activations.shape[-1] // GROUPS
+        for group in range(GROUPS):
+            chunk = activations[..., group * width : (group + 1) * width]
+            mask = tf.image.resize(chunk.mean(-1, keepdims=True), (32, 32)).numpy()
+            mask = (mask - mask.min()) / (mask.max() - mask.min())
+            found = softmax(network((image * mask)[np.newaxis]).numpy())[0]
+            scores[i, group] = found[label]
+            hits[i, group] = found.argmax() == label
+    return scores, hits
+
+
+@pytest.fixture(scope="module")
+def labels(network, images):
+    """The second best class of one image, the best ones of the others."""
+    order = network(images).numpy().argsort(-1)
+    return [int(order[0, -2]), *map(int, order[1:, -1])]
+
+
+def test_they_are_those_of_a_plain_loop(network, images, labels):
+    scores, hits = one_by_one(network, images, labels)
+    result = group_scores(network, images, None, GROUPS, labels)
+    np.testing.assert_allclose(result.scores, scores, atol=2e-5)
+    np.testing.assert_array_equal(result.hits, hits)
+    assert 0 < hits.mean() < 1
+    np.testing.assert_allclose(result.mean_score, scores.mean(0), atol=2e-5)
+    np.testing.assert_allclose(result.hit_rate, hits.mean(0))
+    whole = softmax(network(images).numpy())
+    np.testing.assert_allclose(result.whole_scores, whole[range(3), labels], atol=2e-5)
+    assert result.whole_hits.tolist() == [False, True, True]
+    assert result.class_index.tolist() == labels
+
+
+def test_masks_are_computed_in_batches(network, images, monkeypatch):
+    sizes = []
+    predict = network.predict_on_batch
+    monkeypatch.setattr(
+        network, "predict_on_batch", lambda x: (sizes.append(len(x)), predict(x))[1]
+    )
+    at_once = group_scores(network, images, LAYER, GROUPS)
+    in_parts = group_scores(network, images, LAYER, GROUPS, batch_size=32)
+    assert sizes == [48, 32, 16]
+    np.testing.assert_allclose(in_parts.scores, at_once.scores, atol=2e-5)
+
+
+def test_without_labels_the_answer_itself_is_the_class(network, images):
+    result = group_scores(network, images, LAYER, 2)
+    assert result.whole_hits.all()
+    assert result.class_index.tolist() == network(images).numpy().argmax(-1).tolist()
+
+
+def test_before_an_attention_channels_have_the_published_order():
+    """However the shuffle is done: on the maps, or in the order of the storage."""
+    results = []
+    for pre_shuffled in (False, True):
+        keras.utils.set_random_seed(0)
+        inputs = keras.Input((8, 8, 3))
+        x = keras.layers.Conv2D(16, 3)(inputs)
+        if pre_shuffled:
+            x = keras.ops.take(x, shuffled_order(16), axis=-1)
+        x = ShuffleAttention(groups=4, pre_shuffled=pre_shuffled, name="sa")(x)
+        x = keras.layers.GlobalAveragePooling2D()(x)
+        model = keras.Model(inputs, keras.layers.Dense(3)(x))
+        images = np.random.default_rng(0).standard_normal((2, 8, 8, 3))
+        for at in ("input", "output"):
+            results.append(group_scores(model, images, "sa", 8, at=at).scores)
+    np.testing.assert_allclose(results[0], results[2], atol=1e-6)
+    np.testing.assert_allclose(results[1], results[3], atol=1e-6)
+    assert not np.allclose(results[0], results[1], atol=1e-3)
+
+
+def test_a_sigmoid_is_hit_above_one_half():
+    keras.utils.set_random_seed(0)
+    inputs = keras.Input((8, 8, 3))
+    x = keras.layers.Conv2D(8, 3, activation="relu")(inputs)
+    x = keras.layers.GlobalAveragePooling2D()(x)
+    # A bias between the scores of the masks.
+    bias = keras.initializers.Constant(0.1)
+    x = keras.layers.Dense(1, activation="sigmoid", bias_initializer=bias)(x)
+    model = keras.Model(inputs, x)
+    images = np.random.default_rng(0).standard_normal((4, 8, 8, 3))
+    result = group_scores(model, images, groups=4, class_index=0)
+    np.testing.assert_array_equal(result.hits, result.scores > 0.5)
+    assert 0 < result.hits.mean() < 1
+    np.testing.assert_allclose(
+        result.whole_scores, model(images).numpy()[:, 0], atol=1e-6
+    )
+
+
+def test_a_constant_map_masks_everything_and_divides_by_nothing():
+    inputs = keras.Input((8, 8, 3))
+    x = keras.layers.Conv2D(4, 1, name="map")(inputs)
+    x = keras.layers.GlobalAveragePooling2D()(x)
+    model = keras.Model(inputs, keras.layers.Dense(2, activation="softmax")(x))
+    result = group_scores(
+        model, np.ones((1, 8, 8, 3), "float32"), "map", groups=2, class_index=1
+    )
+    # Of a black image nothing is left but the biases, which are 0.
+    np.testing.assert_allclose(result.scores, 0.5, atol=1e-6)
+
+
+def test_channels_first_scores_the_same(network, images):
+    expected = group_scores(network, images, LAYER, GROUPS)
+    keras.config.set_image_data_format("channels_first")
+    model = tiny_networks.build_tiny(input_shape=(3, 32, 32))
+    model.set_weights(network.get_weights())
+    found = group_scores(model, np.moveaxis(images, -1, 1), LAYER, GROUPS)
+    np.testing.assert_allclose(found.scores, expected.scores, atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    "arguments, message",
+    [
+        ({"groups": 3}, r"128 channels, as \[1, 2, 4.*groups=3"),
+        ({"groups": 0}, "groups=0"),
+        ({"at": "middle"}, "at='middle'"),
+        ({"class_index": [0, 1]}, "each of the 3 images"),
+        ({"layer": "nothing"}, "layer='nothing'"),
+    ],
+)
+def test_bad_arguments_are_refused(network, images, arguments, message):
+    with pytest.raises(ValueError, match=message):
+        group_scores(network, images, **arguments)
