@@ -22,14 +22,14 @@ def images():
     return small_images()
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def spots():
     """Noise with a patch of 8x8 pixels that only its texture gives a class.
 
     Returns images, labels and the patches' places as a mask.
     """
     rng = np.random.default_rng(0)
-    count, size, patch = 384, 24, 8
+    count, size, patch = 256, 24, 8
     images = 0.3 * rng.standard_normal((count, size, size, 1))
     labels = rng.integers(0, 2, count)
     places = np.zeros((count, size, size), bool)
@@ -42,7 +42,7 @@ def spots():
     return images.astype("float32"), labels, places
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def trained(spots):
     """A small network that has learned the textures of `spots`."""
     keras.utils.set_random_seed(1)
