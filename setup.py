@@ -25,6 +25,8 @@ EXTRAS = {
     "onnx": ["onnx>=1.23", "onnxruntime>=1.32", "tf2onnx>=1.17"],
     "openvino": ["openvino>=2026.4", "nncf>=3.4"],
     "safetensors": ["safetensors>=0.8"],
+    "serve": ["kserve>=0.21"],
+    "serving": ["tensorflow-serving-api>=2.21"],
     "tensorboard": ["tensorboard>=2.21"],
     "torch": ["torch>=2.13"],
     "tfds": ["tensorflow-datasets>=4.9.9", "importlib_resources>=6.0"],
@@ -38,7 +40,7 @@ EXTRAS["test"] = [
     *EXTRAS["safetensors"],
     *EXTRAS["tfds"],
     "build>=1.2.1",
-    "psutil>=6.0",
+    "psutil>=5.9.8",
     "pytest>=8.2",
     "ruff==0.17.6",
 ]

@@ -5,11 +5,14 @@ import os
 import typer
 
 from keras_sa.scripts import benchmark
+from keras_sa.scripts.client import client
 from keras_sa.scripts.convert import convert
 from keras_sa.scripts.demo import demo
 from keras_sa.scripts.evaluate import evaluate
+from keras_sa.scripts.export import export
 from keras_sa.scripts.launch import launch
 from keras_sa.scripts.predict import predict
+from keras_sa.scripts.serve import serve
 from keras_sa.scripts.shapes import shapes
 from keras_sa.scripts.train import train
 from keras_sa.scripts.weights import weights
@@ -19,7 +22,20 @@ app = typer.Typer(
     pretty_exceptions_show_locals=False,
     help="SA-Net (shuffle attention) for Keras 3 and TensorFlow.",
 )
-for command in (demo, train, evaluate, predict, launch, convert, weights, shapes):
+COMMANDS = (
+    demo,
+    train,
+    evaluate,
+    predict,
+    launch,
+    export,
+    serve,
+    client,
+    convert,
+    weights,
+    shapes,
+)
+for command in COMMANDS:
     app.command()(command)
 app.add_typer(benchmark.app, name="benchmark")
 

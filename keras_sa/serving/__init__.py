@@ -1,17 +1,23 @@
 """Trained networks as fast and portable as they can be."""
 
+from keras_sa.serving.calibration import CalibrationImages
 from keras_sa.serving.export import export
 from keras_sa.serving.formats import convert
 from keras_sa.serving.fuse import FusionReport
 from keras_sa.serving.fuse import fuse
 from keras_sa.serving.limits import ImageLimits
 from keras_sa.serving.precision import with_precision
+from keras_sa.serving.tf_serving import write_server_files
+from keras_sa.serving.tf_serving import write_warmup
 
 __all__ = [
+    "CalibrationImages",
     "FusionReport",
     "ImageLimits",
     "convert",
     "export",
     "fuse",
     "with_precision",
+    "write_server_files",
+    "write_warmup",
 ]

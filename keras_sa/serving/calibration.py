@@ -1,0 +1,76 @@
+"""Images that show a quantiser what a network will see."""
+
+from collections.abc import Callable
+from collections.abc import Iterator
+from collections.abc import Sequence
+from pathlib import Path
+
+import keras
+import numpy as np
+
+from keras_sa.serving.image_input import image_shape
+from keras_sa.serving.image_input import normalization
+from keras_sa.utils.evaluation_crop import CROP_RATIO
+from keras_sa.utils.evaluation_crop import evaluation_crop
+
+SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp")
+
+
+class CalibrationImages:
+    """The image files of a folder as a network sees them, in batches of one.
+
+    Can be gone through more than once.
+
+    Args:
+        model: The network, which gives the size.
+        folder: A folder that is searched with all folders in it.
+        image_size: Height and width for networks of free size.
+        normalize: A function of a float32 batch in 0..255 that gives the network's
+            input. Defaults to ImageNet's normalisation.
+        crop_ratio: See `evaluation_crop`.
+        max_images: How many images are taken at most, spread over the folder.
+
+    Raises:
+        ValueError: If there is no image.
+    """
+
+    def __init__(
+        self,
+        model: keras.Model,
+        folder: str | Path,
+        image_size: Sequence[int] | None = None,
+        normalize: Callable | None = None,
+        crop_ratio: float = CROP_RATIO,
+        max_images: int = 300,
+    ):
+        files = [
+            file
+            for file in sorted(Path(folder).rglob("*"))
+            if file.suffix.lower() in SUFFIXES
+        ]
+        if not files:
+            raise ValueError(
+                f"`folder` must hold images, one of {SUFFIXES}. "
+                f"Received: folder={str(folder)!r}"
+            )
+        # Sorted files are sorted by class: the first ones alone would be one class.
+        step = max(1, len(files) / max_images)
+        self.files = [files[int(i * step)] for i in range(int(len(files) / step))]
+        *self.size, self.channels = image_shape(model, image_size)
+        self.normalize = normalize or normalization(self.channels)
+        self.crop_ratio = crop_ratio
+
+    def __len__(self) -> int:
+        return len(self.files)
+
+    def __iter__(self) -> Iterator[np.ndarray]:
+        import tensorflow as tf
+
+        for file in self.files:
+            pixels = tf.io.decode_image(
+                file.read_bytes(), channels=3, expand_animations=False
+            )
+            crop = evaluation_crop(pixels, self.size, self.crop_ratio)
+            if self.channels == 1:
+                crop = tf.image.rgb_to_grayscale(crop)
+            yield np.asarray(self.normalize(crop[tf.newaxis]), "float32")

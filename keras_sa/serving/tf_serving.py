@@ -1,0 +1,132 @@
+"""What TF Serving wants beside a SavedModel: warm-up requests and configurations."""
+
+from pathlib import Path
+
+from keras_sa.utils.extras import require_extra
+
+SIGNATURE = "predict_bytes"
+WARMUP_BATCHES = (1, 8)
+
+MODELS = """model_config_list {{
+  config {{
+    name: "{name}"
+    base_path: "/models/{name}"
+    model_platform: "tensorflow"
+  }}
+}}
+"""
+BATCHING = """max_batch_size {{ value: 32 }}
+batch_timeout_micros {{ value: 2000 }}
+max_enqueued_batches {{ value: 100 }}
+num_batch_threads {{ value: 2 }}
+allowed_batch_sizes: [1, 2, 4, 8, 16, 32]
+"""
+MONITORING = """prometheus_config {{
+  enable: true,
+  path: "/monitoring/prometheus/metrics"
+}}
+"""
+COMPOSE = """# For the real server. Never run: there was no Docker where it was written.
+services:
+  {name}:
+    image: tensorflow/serving:latest  # pin the version that you test
+    read_only: true
+    tmpfs: [/tmp]
+    ports:
+      - "127.0.0.1:8500:8500"
+      - "127.0.0.1:8501:8501"
+    volumes:
+      - type: bind
+        source: .
+        target: /models/{name}
+        read_only: true
+    command:
+      - --model_config_file=/models/{name}/models.config
+      - --enable_batching=true
+      - --batching_parameters_file=/models/{name}/batching.config
+      - --monitoring_config_file=/models/{name}/monitoring.config
+    healthcheck:
+      # The image has no curl: bash asks whether the model is there.
+      test:
+        - CMD
+        - bash
+        - -c
+        - >-
+          exec 3<>/dev/tcp/127.0.0.1/8501 &&
+          printf 'GET /v1/models/{name} HTTP/1.0\\r\\n\\r\\n' >&3 &&
+          grep -q AVAILABLE <&3
+      interval: 10s
+      timeout: 5s
+      retries: 12
+"""
+FILES = {
+    "models.config": MODELS,
+    "batching.config": BATCHING,
+    "monitoring.config": MONITORING,
+    "docker-compose.yml": COMPOSE,
+}
+
+
+def write_server_files(directory: str | Path) -> list[Path]:
+    """Writes the configuration of a TF Serving container beside the versions.
+
+    Args:
+        directory: The model's directory; its name becomes the model's name.
+
+    Returns:
+        The paths of `models.config`, `batching.config`, `monitoring.config` and
+        `docker-compose.yml`.
+    """
+    directory = Path(directory).resolve()
+    directory.mkdir(parents=True, exist_ok=True)
+    paths = []
+    for file, template in FILES.items():
+        paths.append(directory / file)
+        paths[-1].write_text(template.format(name=directory.name), encoding="utf-8")
+    return paths
+
+
+def predict_request(files: list[bytes], name: str, signature: str = SIGNATURE):
+    """A `PredictRequest` for image files.
+
+    Raises:
+        ImportError: If `tensorflow-serving-api` is not installed.
+    """
+    import tensorflow as tf
+
+    protos = require_extra("tensorflow_serving.apis.predict_pb2", "serving")
+    request = protos.PredictRequest()
+    request.model_spec.name = name
+    request.model_spec.signature_name = signature
+    tensor = tf.make_tensor_proto(files, dtype=tf.string, shape=[len(files)])
+    request.inputs["image_bytes"].CopyFrom(tensor)
+    return request
+
+
+def write_warmup(version: str | Path) -> Path:
+    """Adds the requests that TF Serving runs before it answers anybody.
+
+    Args:
+        version: The path of a version that `export` wrote.
+
+    Returns:
+        The path of `assets.extra/tf_serving_warmup_requests`.
+
+    Raises:
+        ImportError: If `tensorflow-serving-api` is not installed.
+    """
+    import tensorflow as tf
+
+    logs = require_extra("tensorflow_serving.apis.prediction_log_pb2", "serving")
+    version = Path(version).resolve()
+    path = version / "assets.extra" / "tf_serving_warmup_requests"
+    path.parent.mkdir(exist_ok=True)
+    image = tf.io.encode_jpeg(tf.zeros((256, 256, 3), tf.uint8)).numpy()
+    temporary = path.with_suffix(".part")
+    with tf.io.TFRecordWriter(str(temporary)) as writer:
+        for size in WARMUP_BATCHES:
+            request = predict_request([image] * size, version.parent.name)
+            log = logs.PredictionLog(predict_log=logs.PredictLog(request=request))
+            writer.write(log.SerializeToString())
+    temporary.replace(path)
+    return path

@@ -1,0 +1,41 @@
+"""Asks a running server what is on images."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def client(
+    images: Annotated[list[Path], typer.Argument(help="Image files.")],
+    name: Annotated[str, typer.Option(help="The model's name.")],
+    url: Annotated[
+        str, typer.Option(help="Server of the REST protocol.")
+    ] = "http://127.0.0.1:8501",
+    grpc: Annotated[
+        str | None, typer.Option(help="Host and port: use TF Serving's gRPC instead.")
+    ] = None,
+    top: Annotated[int, typer.Option(help="Classes to print.")] = 3,
+):
+    """Classifies image files with a running KServe or TF Serving."""
+    from keras_sa.serving.client import ServerError
+    from keras_sa.serving.client import predict_grpc
+    from keras_sa.serving.client import predict_rest
+
+    files = [image.read_bytes() for image in images]
+    try:
+        if grpc:
+            predictions = predict_grpc(files, name, grpc)
+        else:
+            predictions = predict_rest(files, name, url)
+    except ServerError as error:
+        typer.echo(f"Error: {error}", err=True)
+        raise typer.Exit(1) from error
+    for image, prediction in zip(images, predictions, strict=True):
+        pairs = zip(prediction["labels"], prediction["scores"], strict=True)
+        best = ", ".join(f"{label} {score:.3f}" for label, score in list(pairs)[:top])
+        typer.echo(f"{image}: {best if prediction['valid'] else 'not an image'}")
+
+
+if __name__ == "__main__":
+    typer.run(client)

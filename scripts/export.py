@@ -1,0 +1,116 @@
+"""Exports a trained classifier: SavedModel, Keras, ONNX, LiteRT or OpenVINO."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def export(
+    model: Annotated[
+        Path, typer.Argument(help="A .keras file, or the directory of a training.")
+    ],
+    output: Annotated[Path, typer.Argument(help="A model directory, or a file.")],
+    format: Annotated[
+        str, typer.Option(help="saved_model, keras, onnx, litert or openvino.")
+    ] = "saved_model",
+    precision: Annotated[
+        str, typer.Option(help="float32, float16, bfloat16 or int8.")
+    ] = "float32",
+    version: Annotated[int, typer.Option(help="Version of a SavedModel.")] = 1,
+    labels: Annotated[
+        Path | None, typer.Option(help="A text file with one label on each line.")
+    ] = None,
+    top_k: Annotated[int, typer.Option(help="Classes in an answer.")] = 5,
+    image_size: Annotated[
+        int | None, typer.Option(help="For networks of free size.")
+    ] = None,
+    normalize: Annotated[
+        bool, typer.Option(help="No: the network takes 0..255 by itself.")
+    ] = True,
+    calibration: Annotated[
+        Path | None, typer.Option(help="int8: a folder of typical images.")
+    ] = None,
+    server_files: Annotated[
+        bool, typer.Option(help="Add warm-up requests and TF Serving's settings.")
+    ] = False,
+    fused: Annotated[bool, typer.Option(help="Fuse a SavedModel's network.")] = True,
+    force: Annotated[bool, typer.Option(help="Replace what is there.")] = False,
+) -> None:
+    """Writes a trained classifier for TF Serving or for another runtime."""
+    from keras_sa import serving
+
+    try:
+        network, names, options = _load(model, image_size, normalize)
+        if format == "saved_model":
+            if calibration is not None:
+                raise ValueError("A SavedModel is not quantised: no `--calibration`.")
+            if precision != "float32":
+                # Fused first: what is folded is folded in float32.
+                network = serving.fuse(network) if fused else network
+                network, fused = serving.with_precision(network, precision), False
+            path = serving.export(
+                network,
+                output,
+                version,
+                labels or names,
+                top_k,
+                fused=fused,
+                force=force,
+                **options,
+            )
+            if server_files:
+                serving.write_warmup(path)
+                serving.write_server_files(output)
+        else:
+            images = _calibration(network, calibration, options)
+            path = serving.convert(network, output, format, precision, images, force)
+    except (ImportError, OSError, ValueError) as error:
+        typer.echo(f"Error: {error}", err=True)
+        raise typer.Exit(1) from error
+    typer.echo(path)
+
+
+def _load(path, image_size, normalize):
+    """The network, the names of its classes if known, and what prepares its images."""
+    import keras
+
+    # Saved models find our layers by their registered names.
+    import keras_sa.layers
+    import keras_sa.serving.gates  # noqa: F401
+    from keras_sa.serving.image_input import normalization
+    from keras_sa.training.session import image_options
+    from keras_sa.training.session import load_trained
+
+    if path.is_dir():
+        network, settings = load_trained(path)
+        prepare = image_options(settings)
+        channels = prepare.pop("channels")
+        mean, std = prepare.pop("mean"), prepare.pop("std")
+        options = {**prepare, "preprocess": normalization(channels, mean, std)}
+        return network, settings["class_names"], options
+    network = keras.saving.load_model(path, compile=False)
+    size = (image_size, image_size) if image_size else None
+    options = {"image_size": size}
+    if not normalize:
+        options["preprocess"] = lambda images: images
+    return network, None, options
+
+
+def _calibration(network, folder, options):
+    from keras_sa.serving.calibration import CalibrationImages
+    from keras_sa.utils.evaluation_crop import CROP_RATIO
+
+    if folder is None:
+        return None
+    return CalibrationImages(
+        network,
+        folder,
+        options["image_size"],
+        options.get("preprocess"),
+        options.get("crop_ratio", CROP_RATIO),
+    )
+
+
+if __name__ == "__main__":
+    typer.run(export)

@@ -1,0 +1,245 @@
+"""Servers and clients: KServe over REST, TF Serving's protocol over gRPC."""
+
+import base64
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from concurrent import futures
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from serving_samples import image_file
+from serving_samples import photo
+
+from keras_sa.serving import client
+from keras_sa.serving import write_server_files
+from keras_sa.serving import write_warmup
+from keras_sa.serving.local_server import BadRequestError
+from keras_sa.serving.local_server import image_files
+from keras_sa.serving.local_server import latest_version
+
+ROOT = Path(__file__).parents[2]
+
+
+def expected_probabilities(signatures, files):
+    result = signatures["predict_bytes"](image_bytes=tf.constant(files))
+    return result["probabilities"].numpy()
+
+
+def test_the_highest_version_is_served(tmp_path):
+    with pytest.raises(FileNotFoundError, match="No version"):
+        latest_version(tmp_path)
+    for version in ("2", "10", "notes"):
+        (tmp_path / version).mkdir()
+        (tmp_path / version / "saved_model.pb").touch()
+    assert latest_version(tmp_path).name == "10"
+
+
+def test_both_forms_of_an_instance_are_read():
+    text = base64.b64encode(b"abc").decode()
+    body = {"instances": [{"b64": text}, {"image_bytes": {"b64": text}}]}
+    assert image_files(body) == [b"abc", b"abc"]
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        None,
+        [],
+        {},
+        {"instances": "abc"},
+        {"instances": [None]},
+        {"instances": [{"b64": 3}]},
+        {"instances": [{"b64": "*"}]},
+        {"instances": [{"image_bytes": "abc"}]},
+        {"instances": [{"b64": ""}] * 65},
+    ],
+    ids=str,
+)
+def test_other_requests_are_refused(body):
+    with pytest.raises(BadRequestError):
+        image_files(body)
+
+
+def test_clients_say_what_is_wrong():
+    with socket.create_server(("127.0.0.1", 0)) as closed:
+        port = closed.getsockname()[1]
+    with pytest.raises(client.ServerError, match="No predictions"):
+        client.predict_rest([b""], "flowers", f"http://127.0.0.1:{port}", timeout=2)
+    with pytest.raises(ValueError, match="Received"):
+        client.predict_rest([b""], "flowers", "file:///etc/passwd")
+
+
+@pytest.fixture
+def kserve(exported):
+    pytest.importorskip("kserve")
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    command = [sys.executable, str(ROOT / "scripts" / "serve.py")]
+    arguments = [str(exported.parent), f"--port={port}", "--name=flowers"]
+    process = subprocess.Popen(
+        command + arguments,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"},
+    )
+    url = f"http://127.0.0.1:{port}"
+    try:
+        deadline = time.monotonic() + 90
+        while True:
+            try:
+                urllib.request.urlopen(f"{url}/v1/models/flowers", timeout=2).close()
+                break
+            except OSError:
+                if process.poll() is not None or time.monotonic() > deadline:
+                    process.kill()
+                    pytest.fail(process.stderr.read().decode()[-2000:])
+                time.sleep(0.5)
+        yield url, port, process
+    finally:
+        process.send_signal(signal.SIGTERM)
+        try:
+            process.wait(20)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+        process.stderr.close()
+
+
+def test_kserve_answers_the_v1_protocol(kserve, signatures, tmp_path):
+    url, port, process = kserve
+    files = [image_file(photo(seed=n), "JPEG") for n in range(2)]
+    predictions = client.predict_rest([*files, b"no image"], "flowers", url)
+    assert [p["valid"] for p in predictions] == [True, True, False]
+    np.testing.assert_allclose(
+        [p["probabilities"] for p in predictions[:2]],
+        expected_probabilities(signatures, files),
+        atol=1e-5,
+    )
+    assert predictions[0]["labels"][0].startswith("class ")
+    with pytest.raises(client.ServerError, match="404"):
+        client.predict_rest(files, "trees", url)
+    body = json.dumps({"instances": [{"b64": "*"}]}).encode()
+    with pytest.raises(urllib.error.HTTPError) as error:
+        urllib.request.urlopen(f"{url}/v1/models/flowers:predict", body, timeout=20)
+    assert error.value.code == 400
+    error.value.close()
+    assert _listening_addresses(process.pid, port) == {"127.0.0.1"}
+
+    (tmp_path / "photo.jpg").write_bytes(files[0])
+    command = [sys.executable, str(ROOT / "scripts" / "client.py")]
+    arguments = [str(tmp_path / "photo.jpg"), "--name=flowers", f"--url={url}"]
+    result = subprocess.run(
+        command + arguments, capture_output=True, text=True, check=True
+    )
+    assert predictions[0]["labels"][0] in result.stdout
+
+
+def _listening_addresses(pid, port):
+    psutil = pytest.importorskip("psutil")
+    return {
+        connection.laddr.ip
+        for connection in psutil.net_connections("inet")
+        if (connection.pid, connection.status) == (pid, "LISTEN")
+        and connection.laddr.port == port
+    }
+
+
+@pytest.fixture
+def grpc_server(signatures):
+    """TF Serving's service around the SavedModel, with its real protos."""
+    grpc = pytest.importorskip("grpc")
+    pytest.importorskip("tensorflow_serving")
+    from tensorflow_serving.apis import predict_pb2
+    from tensorflow_serving.apis import prediction_service_pb2_grpc as service
+
+    class Service(service.PredictionServiceServicer):
+        def Predict(self, request, context):
+            if request.model_spec.name != "flowers":
+                context.abort(grpc.StatusCode.NOT_FOUND, "Servable not found")
+            inputs = {k: tf.make_ndarray(v) for k, v in request.inputs.items()}
+            signature = signatures[request.model_spec.signature_name]
+            outputs = signature(**{k: tf.constant(v) for k, v in inputs.items()})
+            response = predict_pb2.PredictResponse()
+            for name, value in outputs.items():
+                response.outputs[name].CopyFrom(tf.make_tensor_proto(value.numpy()))
+            return response
+
+    server = grpc.server(futures.ThreadPoolExecutor(2))
+    service.add_PredictionServiceServicer_to_server(Service(), server)
+    port = server.add_insecure_port("127.0.0.1:0")
+    server.start()
+    yield f"127.0.0.1:{port}"
+    server.stop(None).wait()
+
+
+def test_grpc_with_the_real_protos(grpc_server, signatures):
+    files = [image_file(photo(seed=n)) for n in range(2)]
+    predictions = client.predict_grpc([*files, b""], "flowers", grpc_server)
+    assert [p["valid"] for p in predictions] == [True, True, False]
+    np.testing.assert_allclose(
+        [p["probabilities"] for p in predictions[:2]],
+        expected_probabilities(signatures, files),
+        atol=1e-5,
+    )
+    assert predictions[0]["labels"][0].startswith("class ")
+    with pytest.raises(client.ServerError, match="NOT_FOUND: Servable not found"):
+        client.predict_grpc(files, "trees", grpc_server)
+
+
+def test_warmup_requests_can_be_read_back(exported, signatures):
+    pytest.importorskip("tensorflow_serving")
+    from tensorflow_serving.apis import prediction_log_pb2
+
+    path = write_warmup(exported)
+    assert path.relative_to(exported) == Path("assets.extra/tf_serving_warmup_requests")
+    sizes = []
+    for record in tf.data.TFRecordDataset(str(path)):
+        log = prediction_log_pb2.PredictionLog.FromString(record.numpy())
+        request = log.predict_log.request
+        assert request.model_spec.name == exported.parent.name
+        files = tf.constant(tf.make_ndarray(request.inputs["image_bytes"]))
+        result = signatures[request.model_spec.signature_name](image_bytes=files)
+        assert result["valid"].numpy().all()
+        sizes.append(len(files))
+    assert sizes == [1, 8]
+
+
+def test_server_files_name_the_model(tmp_path):
+    paths = write_server_files(tmp_path / "flowers")
+    assert {path.name for path in paths} == {
+        "models.config",
+        "batching.config",
+        "monitoring.config",
+        "docker-compose.yml",
+    }
+    for path in paths:
+        text = path.read_text()
+        assert text.count("{") == text.count("}")
+        assert "flowers" in text or path.name in (
+            "batching.config",
+            "monitoring.config",
+        )
+    compose = (tmp_path / "flowers" / "docker-compose.yml").read_text()
+    yaml = pytest.importorskip("yaml")
+    (service,) = yaml.safe_load(compose)["services"].values()
+    assert service["volumes"][0]["read_only"] is True
+    assert "healthcheck" in service
+
+
+def test_model_config_is_tf_servings_own_format(tmp_path):
+    pytest.importorskip("tensorflow_serving")
+    from google.protobuf import text_format
+    from tensorflow_serving.config import model_server_config_pb2
+
+    config = write_server_files(tmp_path / "flowers")[0].read_text()
+    message = text_format.Parse(config, model_server_config_pb2.ModelServerConfig())
+    assert message.model_config_list.config[0].base_path == "/models/flowers"
