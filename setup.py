@@ -22,6 +22,7 @@ EXTRAS = {
     "demo": ["pillow>=10.1", "scikit-learn>=1.4.2"],
     "benchmark": ["pillow>=10.1", "scikit-image>=0.26", "scikit-learn>=1.4.2"],
     "detection": ["matplotlib>=3.8", "pycocotools>=2.0.10"],
+    "fast-detection": ["faster-coco-eval>=1.8", "hotcoco>=1.3"],
     "onnx": ["onnx>=1.23", "onnxruntime>=1.32", "tf2onnx>=1.17"],
     "openvino": ["openvino>=2026.4", "nncf>=3.4"],
     "safetensors": ["safetensors>=0.8"],

@@ -1,0 +1,86 @@
+"""COCO's metrics, by pycocotools or one that is used like it."""
+
+import contextlib
+import io
+import json
+import tempfile
+from pathlib import Path
+
+from keras_sa.utils.extras import require_extra
+
+# Where each backend has its two classes: the data set and its evaluation.
+BACKENDS = {
+    "pycocotools": ("pycocotools.coco.COCO", "pycocotools.cocoeval.COCOeval"),
+    "faster_coco_eval": ("faster_coco_eval.COCO", "faster_coco_eval.COCOeval_faster"),
+    "hotcoco": ("hotcoco.COCO", "hotcoco.COCOeval"),
+}
+KINDS = {"box": "bbox", "mask": "segm"}
+# The first of the numbers that an evaluation gives, in its order.
+METRICS = ("ap", "ap50", "ap75", "ap_small", "ap_medium", "ap_large")
+
+
+def coco_metrics(
+    ground_truth: dict,
+    results: list[dict],
+    kind: str = "box",
+    backend: str = "pycocotools",
+) -> dict[str, float]:
+    """Average precisions of detections.
+
+    Args:
+        ground_truth: The content of an annotation file of COCO.
+        results: The content of a result file, see `coco_results`.
+        kind: `"box"` or `"mask"`: what must overlap.
+        backend: `"pycocotools"`; or, faster and with the same numbers,
+            `"faster_coco_eval"` or `"hotcoco"`, to be installed beside it.
+
+    Returns:
+        `box_ap`, the mean over the thresholds .50 to .95 of the intersection over
+        union; `box_ap50` and `box_ap75`; `box_ap_small`, `box_ap_medium` and
+        `box_ap_large`, of objects below 32 x 32 pixels, up to 96 x 96, and above.
+        With the kind `"mask"` they begin with `mask_`. In 0..1, or -1 where there are
+        no such objects.
+
+    Raises:
+        ImportError: If the backend is not installed.
+        ValueError: If there is no such kind or backend.
+    """
+    if kind not in KINDS or backend not in BACKENDS:
+        raise ValueError(
+            f"`kind` must be one of {list(KINDS)} and `backend` one of "
+            f"{list(BACKENDS)}. Received: kind={kind!r}, backend={backend!r}"
+        )
+    names = [f"{kind}_{metric}" for metric in METRICS]
+    if not results:
+        # The backends refuse it, and there is nothing to count.
+        return dict.fromkeys(names, 0.0)
+    if kind == "mask":
+        # With a box, its area would decide what is small.
+        results = [
+            {name: value for name, value in result.items() if name != "bbox"}
+            for result in results
+        ]
+    dataset_class, evaluation_class = (_found(path) for path in BACKENDS[backend])
+    # They print tables that nobody asked for.
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        contextlib.redirect_stdout(io.StringIO()),
+    ):
+        files = []
+        for name, content in (("truth", ground_truth), ("results", results)):
+            files.append(Path(folder) / f"{name}.json")
+            files[-1].write_text(json.dumps(content))
+        truth = dataset_class(str(files[0]))
+        evaluation = evaluation_class(truth, truth.loadRes(str(files[1])), KINDS[kind])
+        evaluation.evaluate()
+        evaluation.accumulate()
+        evaluation.summarize()
+    numbers = [float(number) for number in evaluation.stats[: len(METRICS)]]
+    return dict(zip(names, numbers, strict=True))
+
+
+def _found(path):
+    module, _, name = path.rpartition(".")
+    if module.partition(".")[0] == "pycocotools":
+        return getattr(require_extra(module, "detection"), name)
+    return getattr(require_extra(module, "fast-detection"), name)
