@@ -4,10 +4,12 @@ import re
 
 import keras
 
+from keras_sa.detection.pyramid_backbone import PyramidBackbone
+
 STAGE_OUTPUT = re.compile(r"conv(\d+)_(?:block(\d+)_out|attention)")
 
 
-def feature_pyramid(model: keras.Model) -> keras.Model:
+def feature_pyramid(model: keras.Model) -> PyramidBackbone:
     """A model with the output of every stage of an `AttentionResNet`.
 
     The weights are shared with `model`.
@@ -16,7 +18,8 @@ def feature_pyramid(model: keras.Model) -> keras.Model:
         model: A network of `AttentionResNet`, with or without its top.
 
     Returns:
-        A `keras.Model` that maps the same input to `{"P2": ..., ..., "P5": ...}`.
+        A `keras.Model` that maps the same input to `{"P2": ..., ..., "P5": ...}`, and
+        has these tensors as `pyramid_outputs`.
         With the "imagenet" stem `Pn` has the stride `2**n`; with 224x224 images
         and the standard width the shapes are `(batch, 56, 56, 256)`,
         `(batch, 28, 28, 512)`, `(batch, 14, 14, 1024)` and `(batch, 7, 7, 2048)`.
@@ -43,4 +46,4 @@ def feature_pyramid(model: keras.Model) -> keras.Model:
             "give the inner one. "
             f"Received: model={model.name!r} with {len(model.layers)} layers"
         )
-    return keras.Model(model.inputs, outputs, name=f"{model.name}_pyramid")
+    return PyramidBackbone(model.inputs, outputs, name=f"{model.name}_pyramid")
