@@ -5,8 +5,7 @@ from collections.abc import Sequence
 import keras
 import tensorflow as tf
 
-# One tensor in front of everything else: the image.
-IMAGES = "images"
+from keras_sa.training import keras_hooks
 
 
 class Detector(keras.Model):
@@ -58,26 +57,9 @@ class Detector(keras.Model):
 
     def finish_building(self):
         """To be called when all layers have been made."""
+        # Under a strategy Keras would add the replicas' targets up, flags as well.
+        keras_hooks.set_building(self)
         self.built = True
-
-    def backbone_maps(self, images, levels: Sequence[str]) -> dict:
-        """The backbone's maps of the levels, as symbolic tensors.
-
-        Raises:
-            ValueError: If a level is missing or has another stride than its own.
-        """
-        outputs = getattr(self.backbone, "pyramid_outputs", {})
-        missing = [level for level in levels if level not in outputs]
-        if missing:
-            raise ValueError(
-                f"`backbone` must have the `pyramid_outputs` {list(levels)}, as "
-                "`keras_sa.applications.feature_pyramid` makes them. "
-                f"Received: backbone={self.backbone.name!r} with {list(outputs)}"
-            )
-        check_strides(self.backbone, levels)
-        training = {} if self.train_batch_norms else {"training": False}
-        maps = self.backbone(images, **training)
-        return {level: maps[level] for level in levels}
 
     def compile(self, optimizer="rmsprop", loss=None, **kwargs):
         """Like `keras.Model.compile`, without a loss: the detector has its own.
@@ -98,12 +80,34 @@ class Detector(keras.Model):
     def compile_from_config(self, config):
         self.compile(**keras.saving.deserialize_keras_object(config))
 
-    def image_input(self):
-        """The symbolic input of the network."""
-        return keras.Input(self.backbone.inputs[0].shape[1:], name=IMAGES)
+    def backbone_maps(self, levels: Sequence[str]) -> dict:
+        """Symbolic tensors like the backbone's maps of these levels.
+
+        Raises:
+            ValueError: If a level is missing or has another stride than its own.
+        """
+        outputs = getattr(self.backbone, "pyramid_outputs", {})
+        missing = [level for level in levels if level not in outputs]
+        if missing:
+            raise ValueError(
+                f"`backbone` must have the `pyramid_outputs` {list(levels)}, as "
+                "`keras_sa.applications.feature_pyramid` makes them. "
+                f"Received: backbone={self.backbone.name!r} with {list(outputs)}"
+            )
+        check_strides(self.backbone, levels)
+        return {
+            level: keras.Input(
+                outputs[level].shape[1:], dtype=outputs[level].dtype, name=level
+            )
+            for level in levels
+        }
 
     def call(self, images, training=None):
-        return self.network(images, training=training)
+        # Not as a part of the network: there `training=False` would be overridden.
+        of_backbone = training if self.train_batch_norms else False
+        maps = self.backbone(images, training=of_backbone)
+        levels = self.network.input
+        return self.network({level: maps[level] for level in levels}, training=training)
 
     def losses_of(self, outputs, targets, weights, step) -> list:
         """The parts of the loss, in the order of `loss_names`."""

@@ -104,10 +104,8 @@ class RCNN(Detector):
         self.region_stage = RegionStage(classes, Sampler(region_samples, 0.25))
 
         dtype = self.dtype_policy
-        images = self.image_input()
-        pyramid = feature_pyramid_network(
-            self.backbone_maps(images, LEVELS), channels, "pool", dtype
-        )
+        maps = self.backbone_maps(LEVELS)
+        pyramid = feature_pyramid_network(maps, channels, "pool", dtype)
         head = proposal_head(channels, anchors.per_position, dtype)
         logits, deltas = zip(*map(head, pyramid), strict=True)
         outputs = {
@@ -115,7 +113,7 @@ class RCNN(Detector):
             "logits": list(logits),
             "deltas": list(deltas),
         }
-        self.network = keras.Model(images, outputs, name="network")
+        self.network = keras.Model(maps, outputs, name="network")
         self.box_head = box_head(channels, classes, units, BOX_CELLS, dtype)
         self.mask_head = mask_head(channels, classes, dtype) if masks else None
         self.finish_building()

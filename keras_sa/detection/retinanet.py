@@ -84,14 +84,12 @@ class RetinaNet(Detector):
         self.matcher = Matcher(positive=0.5, negative=0.4, low_quality=0.0)
 
         dtype = self.dtype_policy
-        images = self.image_input()
-        pyramid = feature_pyramid_network(
-            self.backbone_maps(images, LEVELS), channels, "convolution", dtype
-        )
+        maps = self.backbone_maps(LEVELS)
+        pyramid = feature_pyramid_network(maps, channels, "convolution", dtype)
         head = dense_head(channels, self.anchors.per_position, classes, dtype, depth)
         logits, deltas = zip(*map(head, pyramid), strict=True)
         outputs = {"logits": list(logits), "deltas": list(deltas)}
-        self.network = keras.Model(images, outputs, name="network")
+        self.network = keras.Model(maps, outputs, name="network")
         self.finish_building()
 
     def losses_of(self, outputs, targets, weights, step):
