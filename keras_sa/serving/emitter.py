@@ -70,10 +70,12 @@ class Emitter:
     Args:
         graph: The traced model.
         report: Takes the names of what was fused and what was not.
+        portable: See `fuse`.
     """
 
-    def __init__(self, graph, report):
+    def __init__(self, graph, report, portable=True):
         self.graph = graph
+        self.portable = portable
         self.report = report
         self.emitted = {}
         self.names = Counter()
@@ -171,21 +173,23 @@ class Emitter:
         source = convolution.source
         if not isinstance(source, Halves):
             return convolution.build(name, activation)(source)
-        parts = [
-            convolution.inputs(channels, tensor, with_bias=index == 0)
-            for index, (channels, tensor) in enumerate(
-                zip(source.channels, source.tensors, strict=True)
-            )
-        ]
         total = layers.Add(name=self.unique(f"{name}_sum"))(
-            [
-                part.build(f"{name}{end}")(part.source)
-                for part, end in zip(parts, SUFFIXES, strict=True)
-            ]
+            self.addends(convolution, name)
         )
         if activation is None:
             return total
         return layers.Activation(activation, name=f"{name}_{activation}")(total)
+
+    def addends(self, convolution, name):
+        """What adds up to a convolution: one tensor, or one for each half."""
+        source = convolution.source
+        if not isinstance(source, Halves):
+            return [convolution.build(name)(source)]
+        halves = zip(source.channels, source.tensors, SUFFIXES, strict=True)
+        return [
+            convolution.inputs(channels, tensor).build(f"{name}{end}")(tensor)
+            for channels, tensor, end in halves
+        ]
 
 
 SUFFIXES = ("_a", "_b")
@@ -262,7 +266,7 @@ def _shuffle_attention(emitter, call):
             "_spatial",
             gate.spatial_branch,
             SpatialGate,
-            {"epsilon": layer.epsilon},
+            {"epsilon": layer.epsilon, "portable": emitter.portable},
             gate.spatial_weights,
         ),
     )
@@ -287,12 +291,18 @@ def _with_mean(emitter, convolution, suffix):
 
 def _mean(emitter, tensor, layer):
     if id(tensor) not in emitter.means:
-        pooling = layers.GlobalAveragePooling2D(
-            layer.data_format,
-            keepdims=True,
-            dtype=layer.dtype_policy.variable_dtype,
-            name=emitter.unique(f"{layer.name}_mean"),
-        )
+        options = {
+            "data_format": layer.data_format,
+            "dtype": layer.dtype_policy.variable_dtype,
+            "name": emitter.unique(f"{layer.name}_mean"),
+        }
+        last = layer.data_format == "channels_last"
+        size = tensor.shape[1:3] if last else tensor.shape[2:4]
+        if emitter.portable or None in size:
+            pooling = layers.GlobalAveragePooling2D(keepdims=True, **options)
+        else:
+            # TensorFlow's fastest mean over a map.
+            pooling = layers.AveragePooling2D(size, **options)
         # The tensor is kept, or its id could be given to another one.
         emitter.means[id(tensor)] = (pooling(tensor), tensor)
     return emitter.means[id(tensor)][0]
@@ -308,21 +318,27 @@ def _add(emitter, call):
         is_alike = isinstance(part, Halves) and np.array_equal(part.order, halves.order)
         if not is_alike and not (is_free and part.layer.groups == 1):
             return None
+    # The convolutions come last: TensorFlow makes the addition, and the activation
+    # behind it, a part of a convolution that is the second summand.
+    parts = sorted(parts, key=lambda part: isinstance(part, Convolution))
     sides = [_halved(emitter, part, halves) for part in parts]
     tensors = tuple(
-        layers.Add(name=emitter.unique(call.layer.name + suffix))(list(pair))
-        for suffix, pair in zip(SUFFIXES, zip(*sides, strict=True), strict=True)
+        layers.Add(name=emitter.unique(call.layer.name + suffix))(sum(addends, []))
+        for suffix, addends in zip(SUFFIXES, zip(*sides, strict=True), strict=True)
     )
     return Halves(tensors, halves.order, halves.axis)
 
 
 def _halved(emitter, part, halves):
+    """For each half the tensors that add up to it."""
     if isinstance(part, Halves):
-        return part.tensors
-    return tuple(
-        emitter.convolve(part.outputs(channels), suffix)
+        return [[tensor] for tensor in part.tensors]
+    return [
+        emitter.addends(
+            part.outputs(channels), emitter.unique(part.layer.name + suffix)
+        )
         for channels, suffix in zip(halves.channels, SUFFIXES, strict=True)
-    )
+    ]
 
 
 def _activation(emitter, call):

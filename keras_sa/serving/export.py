@@ -100,7 +100,7 @@ def export(
     if top_k < 1:
         raise ValueError(f"`top_k` must be at least 1. Received: top_k={top_k}")
     target = version_path(directory, version, force)
-    classifier = find_head(fuse(model) if fused else model, from_logits)
+    classifier = find_head(fuse(model, portable=False) if fused else model, from_logits)
     shape = image_shape(model, image_size)
     lines = label_lines(labels, classifier.classes)
     preprocess = preprocess or normalization(shape[-1], mean, std)

@@ -49,11 +49,14 @@ class Convolution:
             self, kernel=self.kernel[..., channels], bias=self.bias[channels]
         )
 
-    def inputs(self, channels, source, with_bias=True):
-        """Only what these input channels contribute."""
-        bias = self.bias if with_bias else np.zeros_like(self.bias)
+    def inputs(self, channels, source):
+        """What these input channels contribute, with their share of the bias.
+
+        TensorFlow fuses an addition only into a convolution that has a bias.
+        """
+        share = len(channels) / self.kernel.shape[2]
         kernel = self.kernel[:, :, channels]
-        return replace(self, kernel=kernel, bias=bias, source=source)
+        return replace(self, kernel=kernel, bias=self.bias * share, source=source)
 
     def build(self, name: str, activation: str | None = None) -> keras.layers.Conv2D:
         """The layer, with its weights set."""

@@ -36,7 +36,7 @@ class FusionReport:
 
 
 def fuse(
-    model: keras.Model, return_report: bool = False
+    model: keras.Model, return_report: bool = False, portable: bool = True
 ) -> keras.Model | tuple[keras.Model, FusionReport]:
     """Builds an equivalent network for inference.
 
@@ -57,6 +57,8 @@ def fuse(
         model: A functional or built sequential model. It may be nested and have any
             head. It is not changed; nothing is shared with the result.
         return_report: Whether to return a `FusionReport` too.
+        portable: Whether the result runs on every backend and can be written in every
+            format. If not, it is faster, on TensorFlow alone.
 
     Returns:
         A functional `keras.Model` with the same inputs and outputs; with
@@ -72,6 +74,6 @@ def fuse(
     (None, 1000)
     """
     report = FusionReport()
-    fused = Emitter(trace(model), report).build()
+    fused = Emitter(trace(model), report, portable).build()
     fused.trainable = False
     return (fused, report) if return_report else fused

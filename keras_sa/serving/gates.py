@@ -40,15 +40,18 @@ class SpatialGate(AttentionLayer):
 
     Args:
         epsilon: Added to the variance.
+        portable: Whether only operations are used that every backend and file format
+            has. If not, TensorFlow makes fewer passes over the map.
         **kwargs: See `AttentionLayer`.
 
     Call arguments:
         inputs: `[maps, mean]` as for `ChannelGate`.
     """
 
-    def __init__(self, epsilon: float = 1e-5, **kwargs):
+    def __init__(self, epsilon: float = 1e-5, portable: bool = True, **kwargs):
         super().__init__(**kwargs)
         self.epsilon = epsilon
+        self.portable = portable
 
     def build(self, input_shape):
         channels = (self.channels_of(input_shape[0]),)
@@ -60,16 +63,42 @@ class SpatialGate(AttentionLayer):
         dtype = self.statistics_dtype(maps)
         x, mean = ops.cast(maps, dtype), ops.cast(mean, dtype)
         scale, shift = (self.along_channels(ops.cast(v, dtype)) for v in self.weights)
-        variance = self.spatial_mean(ops.square(x - mean))
+        if self.portable:
+            variance = self.spatial_mean(ops.square(x - mean))
+        else:
+            variance = self.pooled_mean(_squared_difference(x, mean))
         scale = scale * ops.rsqrt(variance + self.epsilon)
-        gate = ops.sigmoid(x * scale + (shift - mean * scale))
-        return ops.cast(x * gate, self.compute_dtype)
+        gate = x * scale + (shift - mean * scale)
+        gated = x * ops.sigmoid(gate) if self.portable else _times_sigmoid(x, gate)
+        return ops.cast(gated, self.compute_dtype)
+
+    def pooled_mean(self, x):
+        """The mean over the map; pooling is the fastest way if its size is known."""
+        size = tuple(x.shape[axis] for axis in self.spatial_axes)
+        if None in size:
+            return self.spatial_mean(x)
+        return ops.average_pool(x, size, data_format=self.data_format)
 
     def compute_output_shape(self, input_shape):
         return tuple(input_shape[0])
 
     def get_config(self):
-        return {**super().get_config(), "epsilon": self.epsilon}
+        config = {"epsilon": self.epsilon, "portable": self.portable}
+        return {**super().get_config(), **config}
+
+
+def _squared_difference(x, y):
+    import tensorflow as tf
+
+    return tf.math.squared_difference(x, y)
+
+
+def _times_sigmoid(x, gate):
+    """`x * sigmoid(gate)` in one pass over the map."""
+    import tensorflow as tf
+
+    # The softplus' derivative is the sigmoid.
+    return tf.raw_ops.SoftplusGrad(gradients=x, features=gate)
 
 
 @keras.saving.register_keras_serializable(package="keras_sa")

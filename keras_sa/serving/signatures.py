@@ -40,9 +40,10 @@ class ServingOptions:
 
 
 class ServingModule(tf.Module):
-    """Holds the variables, the labels and one function for each signature.
+    """Holds the labels and one function for each signature.
 
-    Nothing of Keras is tracked: `keras.Model.export` stores every variable twice.
+    The weights are constants of the graph, stored once: oneDNN brings them into its
+    own layout a single time, where it would do so with variables at every call.
 
     Args:
         network: A `keras.Model` with the outputs `[features, predictions]`.
@@ -56,7 +57,6 @@ class ServingModule(tf.Module):
         # not an attribute, or Keras' own bookkeeping would be saved with it.
         images = tf.TensorSpec((None, *options.image_shape), tf.float32)
         self._run = tf.function(_runner(network, options), input_signature=[images])
-        self.network_variables = [weight.value for weight in network.weights]
         self.labels = tf.lookup.StaticHashTable(
             tf.lookup.TextFileInitializer(
                 str(options.labels_file),
@@ -138,8 +138,14 @@ class ServingModule(tf.Module):
 
 
 def _runner(network, options):
+    weights = [(v, keras.ops.convert_to_numpy(v)) for v in network.weights]
+
     def run(images):
-        features, outputs = network(options.preprocess(images), training=False)
+        # Padding an empty batch has made the shape unknown to the graph's optimiser,
+        # which then fuses no additions into convolutions.
+        images = tf.ensure_shape(images, (None, *options.image_shape))
+        with keras.StatelessScope([(v, tf.constant(array)) for v, array in weights]):
+            features, outputs = network(options.preprocess(images), training=False)
         outputs = tf.cast(outputs, tf.float32)
         if options.from_logits:
             outputs = tf.nn.softmax(outputs)

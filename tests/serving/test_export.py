@@ -68,9 +68,25 @@ def test_any_batch_size_is_answered(signatures, count):
     assert signatures["features"](image_bytes=files)["features"].shape[0] == count
 
 
-def test_the_variables_are_stored_once(model, exported):
-    variables = sum(f.stat().st_size for f in (exported / "variables").iterdir())
-    assert variables <= 1.03 * 4 * model.count_params()
+def test_the_weights_are_stored_once(tmp_path):
+    # Wide enough that the graph itself weighs little against them.
+    model = small_network(attention=None, width=64)
+    path = export(model, tmp_path)
+    size = sum(f.stat().st_size for f in path.rglob("*") if f.is_file())
+    assert size <= 1.03 * 4 * model.count_params()
+
+
+def test_weights_are_constants_and_additions_can_be_fused(exported):
+    from tensorflow.core.protobuf import saved_model_pb2
+
+    proto = saved_model_pb2.SavedModel()
+    proto.ParseFromString((exported / "saved_model.pb").read_bytes())
+    functions = proto.meta_graphs[0].graph_def.library.function
+    operations = [node.op for function in functions for node in function.node_def]
+    assert "Conv2D" in operations
+    assert "ReadVariableOp" not in operations
+    # One pass for `x * sigmoid(gate)`; four blocks.
+    assert operations.count("SoftplusGrad") == 4
 
 
 def test_it_loads_without_this_package_and_without_keras(exported):
