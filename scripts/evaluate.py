@@ -1,6 +1,7 @@
 """Evaluates a trained network."""
 
 import json
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -59,7 +60,7 @@ def evaluate(
     found = prepare(model).evaluate(
         batches.all(),
         steps=batches.steps_per_epoch,
-        verbose="auto" if is_chief(made) else 0,
+        verbose=1 if is_chief(made) and sys.stdout.isatty() else 0,
         return_dict=True,
     )
     if is_chief(made):

@@ -1,6 +1,7 @@
 """Trains a network by a recipe."""
 
 import dataclasses
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -116,7 +117,9 @@ def train(
 
         callbacks.append(TensorBoardLog(directory / "tensorboard", images, chief))
     try:
-        session.run(model, callbacks, save_every=save_every)
+        # In a log file one line an epoch, not one a step.
+        verbose = 1 if sys.stdout.isatty() else 2
+        session.run(model, callbacks, save_every=save_every, verbose=verbose)
     except Preempted as stopped:
         print(stopped, flush=True)
         raise

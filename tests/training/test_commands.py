@@ -1,0 +1,138 @@
+"""The commands: train, evaluate and predict, as a user runs them."""
+
+import csv
+import json
+import re
+
+import numpy as np
+import pytest
+import typer
+from PIL import Image
+from sklearn import datasets
+from typer.testing import CliRunner
+
+from keras_sa.scripts.evaluate import evaluate
+from keras_sa.scripts.predict import predict
+from keras_sa.scripts.train import train
+
+
+def run(command, *arguments):
+    app = typer.Typer()
+    app.command()(command)
+    result = CliRunner().invoke(app, [str(a) for a in arguments])
+    if result.exception and not isinstance(result.exception, SystemExit):
+        raise result.exception
+    return result
+
+
+def read_lines(path):
+    return [json.loads(line) for line in path.read_text().splitlines()]
+
+
+def last_json(output):
+    return json.loads(output[output.rindex("{") :])
+
+
+@pytest.fixture(scope="module")
+def arguments(tmp_path_factory):
+    """Of a training on a tenth of the digits."""
+    directory = tmp_path_factory.mktemp("digits")
+    digits = datasets.load_digits()
+    images = (digits.images * 15).astype("uint8")
+    np.savez(
+        directory / "digits.npz",
+        x_train=images[:128],
+        y_train=digits.target[:128],
+        x_test=images[128:180],
+        y_test=digits.target[128:180],
+    )
+    return [
+        *("--recipe", "digits", "--data", f"npz:{directory / 'digits.npz'}"),
+        *("--directory", directory / "run", "--epochs", 2, "--batch-size", 32),
+    ]
+
+
+@pytest.fixture(scope="module")
+def trained(arguments):
+    run(train, *arguments)
+    return arguments[5]
+
+
+@pytest.fixture(scope="module")
+def evaluation(trained):
+    return last_json(run(evaluate, trained, "--strategy", "single").output)
+
+
+def test_training_writes_its_files(trained):
+    rows = read_lines(trained / "metrics.jsonl")
+    assert [row["epoch"] for row in rows] == [1, 2]
+    assert rows[-1]["images_per_second"] > 0
+    assert rows[-1]["loss"] < rows[0]["loss"]
+    with (trained / "metrics.csv").open() as file:
+        table = list(csv.DictReader(file))
+    assert [float(row["loss"]) for row in table] == [row["loss"] for row in rows]
+    assert (trained / "learning_curve.png").stat().st_size > 1000
+    assert len(list((trained / "state").iterdir())) == 2
+
+
+def test_same_command_again_trains_nothing(trained, arguments):
+    before = (trained / "metrics.jsonl").read_text()
+    run(train, *arguments)
+    assert (trained / "metrics.jsonl").read_text() == before
+
+
+def test_evaluation_is_that_of_the_training(trained, evaluation):
+    last = read_lines(trained / "metrics.jsonl")[-1]
+    assert evaluation["images"] == 52
+    assert evaluation["accuracy"] == pytest.approx(last["val_accuracy"])
+    assert evaluation["loss"] == pytest.approx(last["val_loss"], rel=1e-4)
+
+
+def test_evaluation_on_two_replicas_is_the_same(trained, evaluation):
+    # 52 images leave the last batch of 50 with one for each replica.
+    output = run(evaluate, trained, "--batch-size", 50, "--strategy", "mirrored").output
+    assert last_json(output) == pytest.approx(evaluation, rel=1e-5)
+
+
+def test_prediction_names_files_and_classes(trained, tmp_path):
+    (tmp_path / "more").mkdir()
+    rng = np.random.default_rng(0)
+    for name in ("a.png", "more/b.png", "more/c.png"):
+        pixels = rng.integers(0, 256, (20, 30), np.uint8)
+        Image.fromarray(pixels).save(tmp_path / name)
+    lines = tmp_path / "out.jsonl"
+    run(predict, trained, tmp_path / "a.png", tmp_path / "more", "--output", lines)
+    rows = read_lines(lines)
+    assert [row["file"].rpartition("/")[2] for row in rows] == [
+        "a.png",
+        "b.png",
+        "c.png",
+    ]
+    best = [row["predictions"][0] for row in rows]
+    assert all(0 < each["probability"] <= 1 for each in best)
+    assert all(re.fullmatch(r"\d", each["class"]) for each in best)
+    table = run(predict, trained, tmp_path / "more").output
+    assert "probability" in table
+
+
+def test_prediction_of_a_bad_image(trained, tmp_path):
+    (tmp_path / "bad.png").write_bytes(b"no image")
+    Image.new("L", (8, 8)).save(tmp_path / "good.png")
+    with pytest.raises(Exception, match="bad.png"):
+        run(predict, trained, tmp_path)
+    lines = tmp_path / "out.jsonl"
+    run(predict, trained, tmp_path, "--skip-bad-images", "--output", lines)
+    assert [row["file"] for row in read_lines(lines)] == [str(tmp_path / "good.png")]
+
+
+def test_dry_run_only_tells(tmp_path, arguments):
+    directory = tmp_path / "run"
+    output = run(train, *arguments, "--directory", directory, "--dry-run").output
+    for part in ("CPU:0", "32 a device", "4 an epoch", "parameters", "GB"):
+        assert part in output
+    assert not directory.exists()
+
+
+def test_unfinished_training_has_no_model(tmp_path):
+    with pytest.raises(FileNotFoundError, match="no finished training"):
+        run(evaluate, tmp_path)
