@@ -85,6 +85,11 @@ class ImageData:
     def training(self) -> bool:
         return self.preparation.augmentation is not None
 
+    @property
+    def normalized(self) -> bool:
+        """Whether pixels are normalised, instead of in 0..255."""
+        return self.preparation.mean is not None
+
     def sharded(self, index: int, count: int) -> "ImageData":
         """The part of one of `count` workers."""
         return dataclasses.replace(self, shard=(index, count))

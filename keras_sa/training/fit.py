@@ -11,6 +11,7 @@ from keras_sa.training.preemption import StopSignal
 from keras_sa.training.prepare import prepare
 from keras_sa.training.run import Run
 from keras_sa.training.snapshot import Position
+from keras_sa.utils.input_scaling import takes_pixels
 
 
 def fit(
@@ -62,8 +63,8 @@ def fit(
         Preempted: After SIGTERM, when the state is saved. A `SystemExit`: not
             caught, it ends the program with the exit code `EXIT_PREEMPTED`.
         ValueError: If the model can't be trained under its strategy, the global
-            batch isn't a multiple of the number of replicas, or the saved state is
-            of another training.
+            batch isn't a multiple of the number of replicas, the model and the data
+            both normalise the images, or the saved state is of another training.
         OSError: If all saved states are damaged, or the workers see different ones.
 
     Example:
@@ -78,6 +79,8 @@ def fit(
             "`epochs` must be at least 0 and `save_every` at least 1. "
             f"Received: epochs={epochs}, save_every={save_every}"
         )
+    for each in (data, validation_data):
+        _check_normalization(model, each)
     prepare(model)
     strategy = model.distribute_strategy
     batches = Batches(
@@ -131,3 +134,13 @@ def fit(
         model.optimizer.finalize_variable_values(model.trainable_weights)
         run.callbacks.on_train_end(logs)
     return model.history
+
+
+def _check_normalization(model, data):
+    if getattr(data, "normalized", False) and takes_pixels(model):
+        raise ValueError(
+            "The images would be normalised twice: the model begins with a "
+            "normalisation of pixels in 0..255. Load the data with `normalize=False`. "
+            f"Received: model={model.name!r}, data={type(data).__name__} that is "
+            "normalised"
+        )

@@ -131,6 +131,16 @@ def test_state_of_another_model_is_refused(tmp_path):
         fit(network(units=5), images(), 2, directory=tmp_path, verbose=0)
 
 
+def test_images_are_not_normalised_twice():
+    x = keras.Input((8, 8, 3))
+    pixels = keras.layers.Flatten()(keras.layers.Rescaling(1 / 255)(x))
+    model = keras.Model(x, keras.layers.Dense(4)(pixels))
+    model.compile("sgd", keras.losses.SparseCategoricalCrossentropy(from_logits=True))
+    with pytest.raises(ValueError, match="normalised twice.*normalize=False"):
+        fit(model, images(), verbose=0)
+    fit(model, images(normalize=False), verbose=0)
+
+
 def test_global_batch_must_be_a_multiple_of_the_replicas():
     with make_strategy("mirrored", replicas=2).scope():
         model = network()
