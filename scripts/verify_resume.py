@@ -23,38 +23,54 @@ TIMEOUT = 300.0
 
 def verify_resume(
     kills: Annotated[int, typer.Option(min=0, help="How often it is killed.")] = 20,
-    workers: Annotated[int, typer.Option(min=1, help="Worker processes.")] = 1,
+    workers: Annotated[
+        list[int], typer.Option(min=1, help="Processes; each number is tried.")
+    ] = (1, 2),
     epochs: Annotated[int, typer.Option(min=1, help="Length of the training.")] = 40,
     seed: Annotated[int, typer.Option(help="Of the random moments.")] = 0,
+    csv: Annotated[Path | None, typer.Option(help="Also write the table here.")] = None,
     directory: Annotated[Path | None, typer.Option(hidden=True)] = None,
 ) -> None:
-    """Kills a training with -9 at random moments and compares its final weights.
+    """Kills trainings with -9 at random moments and compares their final weights.
 
     Exits with 1 if they are not those of an undisturbed training, bit for bit.
     """
+    from keras_sa.scripts.benchmark_report import report
+
     if directory is not None:
         _train(directory, epochs)
         return
-    rng = random.Random(seed)
+    rows = [_compare(count, kills, epochs, random.Random(seed)) for count in workers]
+    report(f"Final weights of {epochs} epochs, 4 steps each", rows, csv)
+    raise typer.Exit(any(row["verdict"] != "equal" for row in rows))
+
+
+def _compare(workers, kills, epochs, rng):
+    """A row of the table: trainings that are killed against one that is not."""
     with tempfile.TemporaryDirectory() as root:
         expected, _ = _run(Path(root, "undisturbed"), workers, epochs, None)
-        disturbed = Path(root, "killed")
-        done = 0
-        found = None
-        while found is None:
+        killed = 0
+        ended = []
+        # A training may end between two kills: then another one is begun.
+        while not ended or killed < kills:
             # Between the first step after the start and some epochs later.
-            delay = rng.uniform(0.0, 1.5) if done < kills else None
+            delay = rng.uniform(0.0, 1.5) if killed < kills else None
             victim = rng.randrange(workers)
-            found, steps = _run(disturbed, workers, epochs, delay, victim)
+            training = Path(root, f"training{len(ended)}")
+            found, step = _run(training, workers, epochs, delay, victim)
             if found is None:
-                done += 1
-                print(f"killed worker {victim} after step {steps}", flush=True)
-    print(f"undisturbed          {expected}")
-    print(f"killed {done:3} times     {found}")
-    if done < kills:
-        print(f"It ended before it was killed {kills} times: give more epochs.")
-        raise typer.Exit(1)
-    raise typer.Exit(found != expected)
+                killed += 1
+                print(f"killed worker {victim} of {workers} in step {step}", flush=True)
+            else:
+                ended.append(found)
+    return {
+        "processes": str(workers),
+        "kills": str(killed),
+        "trainings": str(len(ended)),
+        "undisturbed (SHA-256)": expected[:16],
+        "killed (SHA-256)": ", ".join(sorted({each[:16] for each in ended})),
+        "verdict": "equal" if set(ended) == {expected} else "different",
+    }
 
 
 def _run(directory, workers, epochs, delay, victim=0):
@@ -71,24 +87,31 @@ def _run(directory, workers, epochs, delay, victim=0):
     progress.unlink(missing_ok=True)
     command = [sys.executable, "-W", "ignore", __file__, "--directory", str(directory)]
     addresses = free_addresses(workers)
-    processes = [
-        subprocess.Popen(
-            [*command, "--epochs", str(epochs)],
-            env=worker_environment(addresses, index) if workers > 1 else None,
-            stdout=subprocess.DEVNULL,
-            stderr=(directory / f"error{index}").open("w"),
-        )
-        for index in range(workers)
-    ]
+    processes = []
+    for index in range(workers):
+        with (directory / f"error{index}").open("w") as errors:
+            processes.append(
+                subprocess.Popen(
+                    [*command, "--epochs", str(epochs)],
+                    env=worker_environment(addresses, index) if workers > 1 else None,
+                    stdout=subprocess.DEVNULL,
+                    stderr=errors,
+                )
+            )
     try:
-        _wait(processes, progress.exists, directory)
+
+        def ended():
+            return all(process.poll() == 0 for process in processes)
+
+        # One that was killed after its last step takes none any more.
+        _wait(processes, lambda: progress.exists() or ended(), directory)
         if delay is not None:
             time.sleep(delay)
             if any(process.poll() is None for process in processes):
                 processes[victim].send_signal(signal.SIGKILL)
                 return None, progress.read_text()
-        _wait(processes, lambda: all(p.poll() == 0 for p in processes), directory)
-        return json.loads((directory / "result").read_text()), progress.read_text()
+        _wait(processes, ended, directory)
+        return json.loads((directory / "result").read_text()), None
     finally:
         # The others can't go on without the one that was killed.
         for process in processes:
