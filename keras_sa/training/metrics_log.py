@@ -3,21 +3,18 @@
 import csv
 import io
 import json
-import time
 from pathlib import Path
 
-import keras
-
+from keras_sa.training.epoch_log import EpochLog
 from keras_sa.utils.files import write_atomically
 
 
-class MetricsLog(keras.callbacks.Callback):
+class MetricsLog(EpochLog):
     """Writes `metrics.jsonl` and `metrics.csv`, one row an epoch.
 
-    Rows hold the epoch, counted from 1, the learning rate, the seconds and the
-    images/s of its training without its validation, and all of Keras' logs. A
-    training that is resumed in `keras_sa.training.fit` goes on with the rows of its
-    state: none is lost or there twice.
+    Rows hold the epoch, counted from 1, and what `EpochLog` logs. A training that is
+    resumed in `keras_sa.training.fit` goes on with the rows of its state: none is
+    lost or there twice.
 
     Args:
         directory: Where the files are.
@@ -26,10 +23,7 @@ class MetricsLog(keras.callbacks.Callback):
     """
 
     def __init__(self, directory: str | Path, batch_size: int, write: bool = True):
-        super().__init__()
-        self.directory = Path(directory)
-        self.batch_size = batch_size
-        self.write = write
+        super().__init__(directory, batch_size, write)
         self.rows = []
 
     def get_state(self) -> list[dict]:
@@ -38,26 +32,9 @@ class MetricsLog(keras.callbacks.Callback):
     def set_state(self, state: list[dict]) -> None:
         self.rows = state
 
-    def on_epoch_begin(self, epoch, logs=None):
-        self._started = self._ended = time.perf_counter()
-        self._steps = 0
-
-    def on_train_batch_end(self, batch, logs=None):
-        self._steps += 1
-        self._ended = time.perf_counter()
-
-    def on_epoch_end(self, epoch, logs=None):
-        seconds = self._ended - self._started
-        images = self._steps * self.model.steps_per_execution * self.batch_size
-        row = {
-            # Not `epoch`, which begins anew when all layers follow the last one.
-            "epoch": len(self.rows) + 1,
-            "learning_rate": current_learning_rate(self.model.optimizer),
-            "seconds": round(seconds, 3),
-            "images_per_second": round(images / seconds, 2) if seconds else 0.0,
-            **(logs or {}),
-        }
-        self.rows = [*self.rows, row]
+    def log(self, epoch, values):
+        # Not `epoch`, which begins anew when all layers follow the last one.
+        self.rows = [*self.rows, {"epoch": len(self.rows) + 1, **values}]
         if self.write:
             self.directory.mkdir(parents=True, exist_ok=True)
             lines = "".join(json.dumps(each) + "\n" for each in self.rows)
@@ -71,11 +48,6 @@ class MetricsLog(keras.callbacks.Callback):
         writer.writeheader()
         writer.writerows(self.rows)
         return text.getvalue()
-
-
-def current_learning_rate(optimizer: keras.optimizers.Optimizer) -> float:
-    """The learning rate of the next step."""
-    return float(keras.ops.convert_to_numpy(optimizer.learning_rate))
 
 
 def read_metrics(directory: str | Path) -> list[dict]:

@@ -131,7 +131,7 @@ RECIPES: dict[str, Recipe] = {
     "digits": Recipe(
         command="keras-sa train --recipe digits --directory runs/digits",
         hardware="2 CPU cores",
-        expected=NOT_MEASURED,
+        expected="97.2 % of 360 test images, in a minute",
         model="AttentionResNet",
         model_options=MappingProxyType({**_SMALL, "blocks": (1, 1), "width": 16}),
         data="digits",
@@ -146,20 +146,23 @@ RECIPES: dict[str, Recipe] = {
     ),
     "fashion_mnist": Recipe(
         command="keras-sa launch --workers 2 -- train --recipe fashion_mnist "
-        "--strategy multi_worker --directory runs/fashion_mnist",
+        "--strategy multi_worker --directory runs/fashion_mnist --save-every 100",
         hardware="2 CPU cores",
-        expected=NOT_MEASURED,
+        expected="92.4 % of 10,000 test images, at 200 images/s in 45 minutes, "
+        "killed and resumed once on the way",
         model="AttentionResNet",
-        model_options=MappingProxyType({**_SMALL, "blocks": (1, 1, 1), "width": 16}),
+        model_options=MappingProxyType(
+            {**_SMALL, "blocks": (1, 2, 2), "width": 8, "bottleneck_width": 16}
+        ),
         data="fashion_mnist",
         image_size=28,
         channels=1,
-        epochs=6,
+        epochs=8,
         batch_size=128,
         learning_rate=0.1,
         schedule=CosineDecay(warmup_epochs=0.5),
         l2=5e-4,
-        augmentation=Augmentation(scale=(0.8, 1.0)),
+        augmentation=Augmentation(scale=(0.85, 1.0), ratio=(0.9, 1.1)),
     ),
 }
 

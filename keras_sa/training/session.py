@@ -15,6 +15,7 @@ from keras_sa.training.fit import fit
 from keras_sa.training.metrics_log import MetricsLog
 from keras_sa.training.recipes import Recipe
 from keras_sa.training.strategy import is_chief
+from keras_sa.training.workers import Workers
 from keras_sa.utils.files import write_atomically
 
 MODEL = "model.keras"
@@ -136,6 +137,8 @@ class Session:
             )
         if chief:
             save_model(model, self.directory / MODEL)
+        # A worker that ends before the chief has saved is taken for a dead one.
+        Workers(self.strategy).wait()
         return model
 
     def _settings(self):

@@ -1,18 +1,15 @@
 """Logs for TensorBoard."""
 
-import time
 from pathlib import Path
 
-import keras
-
 from keras_sa.data import ImageData
-from keras_sa.training.metrics_log import current_learning_rate
+from keras_sa.training.epoch_log import EpochLog
 from keras_sa.utils.extras import require_extra
 
 EXAMPLES = 16
 
 
-class TensorBoardLog(keras.callbacks.Callback):
+class TensorBoardLog(EpochLog):
     """Writes metrics, learning rate, images/s and examples of the network's input.
 
     Args:
@@ -25,11 +22,9 @@ class TensorBoardLog(keras.callbacks.Callback):
     """
 
     def __init__(self, directory: str | Path, data: ImageData, write: bool = True):
-        super().__init__()
+        super().__init__(directory, data.batch_size, write)
         require_extra("tensorboard", "tensorboard")
-        self.directory = Path(directory)
         self.data = data
-        self.write = write
         self._writer = None
 
     def on_train_begin(self, logs=None):
@@ -40,26 +35,11 @@ class TensorBoardLog(keras.callbacks.Callback):
             with self._writer.as_default():
                 tf.summary.image("input", self._examples(), 0, max_outputs=EXAMPLES)
 
-    def on_epoch_begin(self, epoch, logs=None):
-        self._started = self._ended = time.perf_counter()
-        self._steps = 0
-
-    def on_train_batch_end(self, batch, logs=None):
-        self._steps += 1
-        self._ended = time.perf_counter()
-
-    def on_epoch_end(self, epoch, logs=None):
+    def log(self, epoch, values):
         import tensorflow as tf
 
         if self._writer is None:
             return
-        images = self._steps * self.model.steps_per_execution * self.data.batch_size
-        seconds = self._ended - self._started
-        values = {
-            **(logs or {}),
-            "learning_rate": current_learning_rate(self.model.optimizer),
-            "images_per_second": images / seconds if seconds else 0.0,
-        }
         with self._writer.as_default():
             for name, value in values.items():
                 tf.summary.scalar(name, value, epoch + 1)

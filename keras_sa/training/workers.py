@@ -33,6 +33,10 @@ class Workers:
             return True
         return self._sum(float(number)) == number * self.strategy.num_replicas_in_sync
 
+    def wait(self) -> None:
+        """Waits until all workers have come here."""
+        self.any(False)
+
     def _sum(self, value: float) -> float:
         import tensorflow as tf
 

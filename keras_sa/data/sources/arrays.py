@@ -6,6 +6,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from keras_sa.data.sources.source import IndexedSource
+from keras_sa.data.sources.source import check_validation_fraction
 from keras_sa.data.sources.source import host_tensor
 
 
@@ -73,15 +74,6 @@ class ArraySource(IndexedSource):
     def _images(self):
         return host_tensor(self.images)
 
-    @functools.cached_property
-    def _labels(self):
-        return host_tensor(self.labels)
-
-    def labels_of(self, indices):
-        import tensorflow as tf
-
-        return tf.gather(self._labels, indices)
-
     def payload_of(self, index):
         import tensorflow as tf
 
@@ -112,14 +104,7 @@ def part_of(
         ValueError: If the fraction is out of its range, or nothing is held out and
             `"validation"` is wanted.
     """
-    if not 0 <= validation_fraction < 1 or (
-        split == "validation" and not validation_fraction
-    ):
-        raise ValueError(
-            "`validation_fraction` must be in 0..1, and more than 0 to have a "
-            "validation split. Received: "
-            f"validation_fraction={validation_fraction}, split={split!r}"
-        )
+    check_validation_fraction(validation_fraction, split)
     # The legacy generator: its numbers never change.
     order = np.random.RandomState(0).permutation(len(labels))
     held_out = np.zeros(len(labels), bool)

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from keras_sa.data.sources.source import IndexedSource
+from keras_sa.data.sources.source import check_validation_fraction
 from keras_sa.data.sources.source import host_tensor
 from keras_sa.utils.evaluation_crop import CROP_RATIO
 
@@ -46,15 +47,6 @@ class FileSource(IndexedSource):
     @functools.cached_property
     def _files(self):
         return host_tensor(self.files)
-
-    @functools.cached_property
-    def _labels(self):
-        return host_tensor(self.labels)
-
-    def labels_of(self, indices):
-        import tensorflow as tf
-
-        return tf.gather(self._labels, indices)
 
     def payload_of(self, index):
         import tensorflow as tf
@@ -114,14 +106,7 @@ def folder(
             "there is only 'train', 'all', and 'validation' with a "
             f"`validation_fraction`. Received: split={split!r}"
         )
-    if not 0 <= validation_fraction < 1 or (
-        split == "validation" and validation_fraction == 0
-    ):
-        raise ValueError(
-            "`validation_fraction` must be in 0..1, and more than 0 to have a "
-            f"validation split of {str(path)!r}, which has no folder 'val'. "
-            f"Received: validation_fraction={validation_fraction}"
-        )
+    check_validation_fraction(validation_fraction, split)
     held_out = {
         name: _held_out(images, validation_fraction) for name, images in files.items()
     }

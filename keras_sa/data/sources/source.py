@@ -1,7 +1,10 @@
 """What every source of images offers."""
 
+import functools
 from abc import ABC
 from abc import abstractmethod
+
+import numpy as np
 
 
 class Source(ABC):
@@ -24,11 +27,23 @@ class Source(ABC):
 
 
 class IndexedSource(Source):
-    """A source that can give any example at once."""
+    """A source that can give any example at once.
 
-    @abstractmethod
+    Attributes:
+        labels: The class index of every example, an int32 array.
+    """
+
+    labels: np.ndarray
+
+    @functools.cached_property
+    def _labels(self):
+        return host_tensor(self.labels)
+
     def labels_of(self, indices):
         """The int32 labels of an int64 tensor of indices."""
+        import tensorflow as tf
+
+        return tf.gather(self._labels, indices)
 
     @abstractmethod
     def payload_of(self, index):
@@ -60,6 +75,21 @@ class StreamedSource(Source):
     @abstractmethod
     def names_of(self, indices):
         """What to call these examples in a message: a string tensor."""
+
+
+def check_validation_fraction(fraction: float, split: str) -> None:
+    """Refuses a part to hold out that is none.
+
+    Raises:
+        ValueError: If the fraction is out of its range, or nothing is held out and
+            `"validation"` is wanted.
+    """
+    if not 0 <= fraction < 1 or (split == "validation" and not fraction):
+        raise ValueError(
+            "`validation_fraction` must be in 0..1, and more than 0 to have a "
+            "validation split where the data has none. Received: "
+            f"validation_fraction={fraction}, split={split!r}"
+        )
 
 
 def host_tensor(value):
