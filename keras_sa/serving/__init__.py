@@ -2,6 +2,7 @@
 
 from keras_sa.serving.calibration import CalibrationImages
 from keras_sa.serving.export import export
+from keras_sa.serving.export_detector import export_detector
 from keras_sa.serving.formats import convert
 from keras_sa.serving.fuse import FusionReport
 from keras_sa.serving.fuse import fuse
@@ -16,6 +17,7 @@ __all__ = [
     "ImageLimits",
     "convert",
     "export",
+    "export_detector",
     "fuse",
     "with_precision",
     "write_server_files",

@@ -93,7 +93,7 @@ class ServingModule(tf.Module):
         count = tf.size(image_bytes, out_type=tf.int64)
         images, indices = self._decode(image_bytes)
         _, probabilities = self._run(images)
-        probabilities, valid = _scatter(probabilities, indices, count)
+        probabilities, valid = scatter(probabilities, indices, count)
         return {**self._predictions(probabilities, valid), "valid": valid}
 
     def predict_images(self, images):
@@ -110,7 +110,7 @@ class ServingModule(tf.Module):
         count = tf.size(image_bytes, out_type=tf.int64)
         images, indices = self._decode(image_bytes)
         features, _ = self._run(images)
-        features, valid = _scatter(features, indices, count)
+        features, valid = scatter(features, indices, count)
         return {"features": features, "valid": valid}
 
     def _decode(self, image_bytes):
@@ -154,7 +154,7 @@ def _runner(network, options):
     return run
 
 
-def _scatter(rows, indices, count):
+def scatter(rows, indices, count):
     """The rows at their indices among `count` rows of zeros; -1 is left out."""
     indices = indices[:, tf.newaxis]
     shape = tf.concat([count[tf.newaxis] + 1, tf.shape(rows, tf.int64)[1:]], 0)

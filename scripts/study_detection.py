@@ -1,0 +1,170 @@
+"""Three detectors on three backbones, trained from nothing on synthetic shapes.
+
+    python scripts/study_detection.py --runs 27     # again until all runs are done
+
+Results: `results/detection/runs.csv` and `results/detection/README.md`. Running it
+again goes on with the runs that are missing. All images are made by the script.
+"""
+
+import csv
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+SIDES = (64, 96)
+BATCH = 8
+# Of 400 images; the rate falls to zero as a cosine.
+EPOCHS = 8
+RATE = 0.02
+SEEDS = (0, 1, 2)
+BACKBONES = ("none", "se", "sa")
+SMALL = {"channels": 32, "freeze": False, "classes": 3}
+REGIONS = {
+    "units": 128,
+    "anchor_scale": 3.0,
+    "region_samples": 32,
+    "proposal_samples": 64,
+    "train_proposals": 100,
+    "test_proposals": 50,
+}
+DETECTORS = {
+    "SAMaskRCNN": {**SMALL, **REGIONS},
+    "SAFasterRCNN": {**SMALL, **REGIONS},
+    "SARetinaNet": {**SMALL, "depth": 2, "anchor_scale": 1.5},
+}
+ATTENTION_OPTIONS = {"none": None, "se": None, "sa": {"groups": 4}}
+MEASURES = ("box_ap", "box_ap50", "mask_ap", "mask_ap50")
+COLUMNS = (
+    "detector",
+    "backbone",
+    "seed",
+    *MEASURES,
+    "seconds_per_image",
+    "training_seconds",
+    "peak_mib",
+)
+
+
+def study_detection(
+    runs: Annotated[int, typer.Option(help="How many missing runs to do.")] = 27,
+    output: Annotated[Path, typer.Option(help="Where the results are kept.")] = Path(
+        "results/detection"
+    ),
+    images: Annotated[Path, typer.Option(help="Where the images are kept.")] = Path(
+        "demo/shapes"
+    ),
+    only: Annotated[str | None, typer.Option(hidden=True)] = None,
+) -> None:
+    """Compares detectors and backbones on synthetic shapes."""
+    if only:
+        detector, backbone, seed = only.split(",")
+        print(json.dumps(_run(detector, backbone, int(seed), images)))
+        return
+    rows = _read(output / "runs.csv")
+    done = {(row["detector"], row["backbone"], int(row["seed"])) for row in rows}
+    wanted = [(d, b, seed) for seed in SEEDS for d in DETECTORS for b in BACKBONES]
+    for arm in [arm for arm in wanted if arm not in done][:runs]:
+        # A process for each run: its peak memory is its own.
+        name = ",".join(map(str, arm))
+        command = [sys.executable, __file__, "--only", name, "--images", str(images)]
+        answer = subprocess.run(command, stdout=subprocess.PIPE, check=True, text=True)
+        rows.append(json.loads(answer.stdout.splitlines()[-1]))
+        print(rows[-1], flush=True)
+        _write(output, rows)
+
+
+def _run(name, backbone, seed, folder):
+    import resource
+    import time
+
+    import keras
+
+    from keras_sa import applications
+    from keras_sa.data import coco
+    from keras_sa.detection.evaluation import evaluate
+
+    keras.utils.set_random_seed(seed)
+    mask_size = 56 if name == "SAMaskRCNN" else 0
+    train, validation = (
+        coco.load(
+            f"shapes:{folder}",
+            split,
+            sides=SIDES,
+            batch_size=BATCH,
+            mask_size=mask_size,
+            seed=seed,
+        )
+        for split in ("train", "validation")
+    )
+    network = applications.AttentionResNet(
+        attention=None if backbone == "none" else backbone,
+        attention_options=ATTENTION_OPTIONS[backbone],
+        include_top=False,
+        blocks=(1, 1, 1, 1),
+        width=16,
+    )
+    model = getattr(applications, name)(network, **DETECTORS[name])
+    steps = EPOCHS * train.steps_per_epoch
+    schedule = keras.optimizers.schedules.CosineDecay(
+        RATE / 10, steps, warmup_target=RATE, warmup_steps=steps // 10
+    )
+    model.compile(keras.optimizers.SGD(schedule, momentum=0.9, global_clipnorm=10.0))
+    started = time.process_time()
+    model.fit(
+        train.dataset(),
+        steps_per_epoch=train.steps_per_epoch,
+        epochs=EPOCHS,
+        shuffle=False,
+        verbose=0,
+    )
+    trained = time.process_time()
+    found = evaluate(model, validation, backend="faster_coco_eval")
+    return {
+        "detector": name,
+        "backbone": backbone,
+        "seed": seed,
+        **{m: round(found[m], 4) if m in found else "" for m in MEASURES},
+        "seconds_per_image": round(_prediction_time(model, validation), 4),
+        "training_seconds": round(trained - started),
+        "peak_mib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024,
+    }
+
+
+def _prediction_time(model, data):
+    """Processor seconds an image, without tracing."""
+    import time
+
+    import tensorflow as tf
+
+    predict = tf.function(lambda images: model.predict_step((images,)))
+    images = tf.zeros((BATCH, SIDES[0], SIDES[1], 3))
+    predict(images)
+    started = time.process_time()
+    for _ in range(5):
+        predict(images)["count"].numpy()
+    return (time.process_time() - started) / (5 * BATCH)
+
+
+def _read(path):
+    if not path.is_file():
+        return []
+    with path.open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def _write(output, rows):
+    from keras_sa.weights.export import replacing
+
+    output.mkdir(parents=True, exist_ok=True)
+    with replacing(output / "runs.csv") as path, path.open("w", newline="") as file:
+        writer = csv.DictWriter(file, COLUMNS)
+        writer.writeheader()
+        writer.writerows(rows)
+
+
+if __name__ == "__main__":
+    typer.run(study_detection)

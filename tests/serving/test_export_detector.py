@@ -1,0 +1,104 @@
+"""Exported detectors answer like the model, for files and for images."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from detection_samples import tiny_backbone
+from detection_samples import tiny_detector
+from serving_samples import image_file
+from serving_samples import photo
+
+from keras_sa.applications import SAMaskRCNN
+from keras_sa.serving import export_detector
+from keras_sa.utils.normalization import IMAGENET_MEAN
+from keras_sa.utils.normalization import IMAGENET_STD
+from keras_sa.utils.resize_within import resize_within
+
+LABELS = ["disc", "square", "triangle"]
+
+
+def normalized(images):
+    return (np.asarray(images, "float32") / 255 - IMAGENET_MEAN) / IMAGENET_STD
+
+
+@pytest.fixture(scope="module")
+def model():
+    # Untrained, so that every image has detections.
+    return tiny_detector(SAMaskRCNN, max_detections=5, test_proposals=20)
+
+
+@pytest.fixture(scope="module")
+def served(model, tmp_path_factory):
+    directory = tmp_path_factory.mktemp("served")
+    path = export_detector(model, directory, labels=LABELS, sides=(64, 96))
+    assert path == directory / "1" and (path / "saved_model.pb").is_file()
+    return tf.saved_model.load(path)
+
+
+def call(served, name, value):
+    (argument,) = served.signatures[name].structured_input_signature[1]
+    outputs = served.signatures[name](**{argument: tf.constant(value)})
+    return {name: value.numpy() for name, value in outputs.items()}
+
+
+def predicted(model, images):
+    outputs = model.predict_step((tf.constant(images, tf.float32),))
+    return {name: value.numpy() for name, value in outputs.items()}
+
+
+@pytest.mark.parametrize("name, dtype", [("", "float32"), ("_uint8", "uint8")])
+def test_images_of_any_size_give_the_models_detections(model, served, name, dtype):
+    images = np.stack([photo(50, 70, seed=i) for i in range(2)])
+    found = call(served, f"predict_images{name}", images.astype(dtype))
+    expected = predicted(model, normalized(images))
+    assert expected["count"].min() > 0
+    for key, value in expected.items():
+        # Another order of the same operations: pixels and probabilities.
+        np.testing.assert_allclose(found[key], value, atol=1e-2, err_msg=key)
+    assert found["valid"].all()
+    names = np.array([b"", *map(str.encode, LABELS)], object)
+    np.testing.assert_array_equal(found["labels"], names[found["classes"] + 1])
+
+
+def test_files_are_resized_and_boxes_are_in_their_pixels(model, served):
+    wide, high = photo(100, 150), photo(90, 60, seed=1)
+    files = [image_file(wide), b"no image", image_file(high)]
+    found = call(served, "serving_default", files)
+    assert list(found["valid"]) == [True, False, True]
+    for row, pixels in ((0, wide), (2, high)):
+        resized = resize_within(tf.constant(pixels), 64, 96)
+        height, width = resized.shape[:2]
+        padded = np.zeros((1, 96, 96, 3), "float32")
+        padded[0, :height, :width] = normalized(resized)
+        expected = predicted(model, padded)
+        count = expected["count"][0]
+        assert found["count"][row] == count > 0
+        boxes = np.clip(expected["boxes"][0], 0, [width, height] * 2)
+        boxes *= np.array([pixels.shape[1] / width, pixels.shape[0] / height] * 2)
+        np.testing.assert_allclose(found["boxes"][row], boxes, atol=1e-2)
+        for key in ("scores", "classes", "masks"):
+            np.testing.assert_allclose(found[key][row], expected[key][0], atol=1e-3)
+    assert found["count"][1] == 0 and (found["classes"][1] == -1).all()
+    assert not found["boxes"][1].any() and not found["scores"][1].any()
+
+
+@pytest.mark.parametrize("files", [[], [b""]])
+def test_nothing_to_see_is_no_error(served, files):
+    found = call(served, "predict_bytes", np.array(files, object).astype("S"))
+    assert found["boxes"].shape == (len(files), 5, 4)
+    assert not found["valid"].any() and not found["count"].any()
+
+
+def test_an_empty_batch_of_images_gives_an_empty_answer(served):
+    found = call(served, "predict_images", np.zeros((0, 40, 50, 3), "float32"))
+    assert found["masks"].shape == (0, 5, 28, 28)
+
+
+def test_what_cannot_be_served_is_refused(model, tmp_path):
+    with pytest.raises(ValueError, match="Received: 2 labels"):
+        export_detector(model, tmp_path, labels=LABELS[:2])
+    with pytest.raises(ValueError, match="Received: sides=\\(96, 64\\)"):
+        export_detector(model, tmp_path, sides=(96, 64))
+    with pytest.raises(ValueError, match="must be a detector"):
+        export_detector(tiny_backbone(), tmp_path)
+    assert not list(tmp_path.iterdir())
