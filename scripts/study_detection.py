@@ -18,8 +18,8 @@ import typer
 SIDES = (64, 96)
 BATCH = 8
 # Of 400 images; the rate falls to zero as a cosine.
-EPOCHS = 8
-RATE = 0.02
+EPOCHS = {"SAMaskRCNN": 14, "SAFasterRCNN": 8, "SARetinaNet": 8}
+RATE = 0.002
 SEEDS = (0, 1, 2)
 BACKBONES = ("none", "se", "sa")
 SMALL = {"channels": 32, "freeze": False, "classes": 3}
@@ -108,16 +108,19 @@ def _run(name, backbone, seed, folder):
         width=16,
     )
     model = getattr(applications, name)(network, **DETECTORS[name])
-    steps = EPOCHS * train.steps_per_epoch
+    steps = EPOCHS[name] * train.steps_per_epoch
     schedule = keras.optimizers.schedules.CosineDecay(
         RATE / 10, steps, warmup_target=RATE, warmup_steps=steps // 10
     )
-    model.compile(keras.optimizers.SGD(schedule, momentum=0.9, global_clipnorm=10.0))
+    optimizer = keras.optimizers.AdamW(
+        schedule, weight_decay=0.01, global_clipnorm=10.0
+    )
+    model.compile(optimizer)
     started = time.process_time()
     model.fit(
         train.dataset(),
         steps_per_epoch=train.steps_per_epoch,
-        epochs=EPOCHS,
+        epochs=EPOCHS[name],
         shuffle=False,
         verbose=0,
     )
