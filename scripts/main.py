@@ -5,6 +5,7 @@ import os
 import typer
 
 from keras_sa.scripts import benchmark
+from keras_sa.scripts import detect
 from keras_sa.scripts.client import client
 from keras_sa.scripts.convert import convert
 from keras_sa.scripts.demo import demo
@@ -38,6 +39,7 @@ COMMANDS = (
 for command in COMMANDS:
     app.command()(command)
 app.add_typer(benchmark.app, name="benchmark")
+app.add_typer(detect.app, name="detect")
 
 
 @app.callback()

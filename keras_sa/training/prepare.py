@@ -5,6 +5,7 @@ import functools
 import keras
 
 from keras_sa.training import keras_hooks
+from keras_sa.training import own_loss
 from keras_sa.training import steps
 from keras_sa.training.batch_norm import moments
 
@@ -21,6 +22,9 @@ def prepare(model: keras.Model, synchronized: bool = True) -> keras.Model:
     clipped, checked for overflow and accumulated; batch norms take their statistics
     over all replicas. A sample whose weight is zero is no sample: it counts in no
     mean, no metric and no batch statistic, so it can pad a batch.
+
+    The detectors of this package have their own loss, see `own_loss.has_own_loss`.
+    Their batches must be full, and their batch norms are as Keras has them.
 
     Args:
         model: A compiled model. Under a strategy, the model and its optimizer must
@@ -49,9 +53,16 @@ def prepare(model: keras.Model, synchronized: bool = True) -> keras.Model:
     keras_hooks.check_keras()
     _check_model(model)
     _check_scope(model)
+    keras_hooks.set_building(model)
+    if own_loss.has_own_loss(model):
+        keras_hooks.set_steps(
+            model,
+            train_step=functools.partial(own_loss.train_step, model),
+            test_step=functools.partial(own_loss.test_step, model),
+        )
+        return model
     for layer in keras_hooks.layers_of(model, keras.layers.BatchNormalization):
         keras_hooks.set_moments(layer, moments)
-    keras_hooks.set_building(model)
     keras_hooks.set_steps(
         model,
         train_step=functools.partial(steps.train_step, model, synchronized),
@@ -69,7 +80,8 @@ def _check_model(model):
             "`model` must be compiled: call `model.compile(...)` in the strategy's "
             f"scope first. Received: model={model.name!r}"
         )
-    for name in ("train_step", "test_step", "compute_loss"):
+    own = ("train_step", "test_step", "compute_loss")
+    for name in own if not own_loss.has_own_loss(model) else own[:2]:
         if getattr(type(model), name) is not getattr(keras.Model, name):
             raise ValueError(
                 f"`model` has its own `{name}`, which can't be distributed for it. "

@@ -39,3 +39,64 @@ class CosineDecay:
             warmup_target=learning_rate if warmup else None,
             warmup_steps=warmup,
         )
+
+
+@dataclass(frozen=True)
+class DropAfter:
+    """Divides the learning rate by `factor` after each of the `epochs`.
+
+    In the first `warmup_steps` it rises linearly to its value.
+    """
+
+    epochs: tuple[int, ...] = (8, 11)
+    factor: float = 10.0
+    warmup_steps: int = 0
+
+    def build(self, learning_rate: float, epochs: int, steps_per_epoch: int):
+        """The `keras.optimizers.schedules.LearningRateSchedule` of a training."""
+        drops = [epoch for epoch in self.epochs if epoch < epochs]
+        return WarmedUpDrops(
+            learning_rate,
+            [epoch * steps_per_epoch for epoch in drops],
+            self.factor,
+            min(self.warmup_steps, epochs * steps_per_epoch // 2),
+        )
+
+
+@keras.saving.register_keras_serializable(package="keras_sa")
+class WarmedUpDrops(keras.optimizers.schedules.LearningRateSchedule):
+    """A linear rise to a learning rate, which is divided at some steps.
+
+    Args:
+        learning_rate: After the rise.
+        drops: The steps from which on it is divided once more.
+        factor: What it is divided by.
+        warmup_steps: Length of the rise; 0 for none.
+    """
+
+    def __init__(
+        self,
+        learning_rate: float,
+        drops: list[int],
+        factor: float = 10.0,
+        warmup_steps: int = 0,
+    ):
+        super().__init__()
+        self.options = {
+            "learning_rate": learning_rate,
+            "drops": list(drops),
+            "factor": factor,
+            "warmup_steps": warmup_steps,
+        }
+
+    def __call__(self, step):
+        options = self.options
+        step = keras.ops.cast(step, "float32")
+        rate = options["learning_rate"]
+        for drop in options["drops"]:
+            rate = keras.ops.where(step >= drop, rate / options["factor"], rate)
+        rise = (step + 1) / max(options["warmup_steps"], 1)
+        return rate * keras.ops.minimum(rise, 1.0)
+
+    def get_config(self):
+        return self.options

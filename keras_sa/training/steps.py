@@ -181,10 +181,15 @@ def predict_step(model: keras.Model, data):
 
 
 def _log(model, batch, y_pred, loss):
-    import tensorflow as tf
-
     keras_hooks.loss_tracker(model).update_state(loss, sample_weight=batch.count)
     logs = model.compute_metrics(batch.x, batch.y, y_pred, sample_weight=batch.weights)
+    return finished_logs(model, logs)
+
+
+def finished_logs(model: keras.Model, logs: dict) -> dict:
+    """A step's logs as Keras wants them under the model's strategy."""
+    import tensorflow as tf
+
     if isinstance(model.distribute_strategy, tf.distribute.MultiWorkerMirroredStrategy):
         # Keras averages over the first axis there.
         logs = {name: tf.reshape(value, [1]) for name, value in logs.items()}

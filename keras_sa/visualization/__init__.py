@@ -6,6 +6,7 @@ from keras_sa.visualization.canvas import overlay
 from keras_sa.visualization.class_activations import class_activations
 from keras_sa.visualization.classification import confusion_matrix_figure
 from keras_sa.visualization.classification import predictions_figure
+from keras_sa.visualization.detections import detections_figure
 from keras_sa.visualization.explanation import Explanation
 from keras_sa.visualization.explanation import explain
 from keras_sa.visualization.explanation import explanation_figure
@@ -27,6 +28,7 @@ __all__ = [
     "class_activations",
     "class_activations_figure",
     "confusion_matrix_figure",
+    "detections_figure",
     "displayable",
     "explain",
     "explanation_figure",

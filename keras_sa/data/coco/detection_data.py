@@ -190,11 +190,10 @@ class DetectionData:
             payload = self.source.payload_of(index)
         image, targets = self.reader.read(index, payload)
         before = tf.shape(image)[:2]
-        image = resize_within(image, *self.sides)
-        after = tf.shape(image)[:2]
-        factor = tf.cast(after, tf.float32) / tf.cast(before, tf.float32)
+        image, after = prepared_image(image, self.sides, self.mean, self.std)
+        factor = after / tf.cast(before, tf.float32)
         targets["boxes"] *= tf.tile(factor[::-1], [2])
-        targets["image_size"] = tf.cast(after, tf.float32)
+        targets["image_size"] = after
         if self.training:
             seed = seed_for(CROP, self.seed, epoch, index)
             image, targets = tf.cond(
@@ -202,18 +201,38 @@ class DetectionData:
                 lambda: _flipped(image, targets),
                 lambda: (image, targets),
             )
-        scale, shift = scale_and_shift(self.mean, self.std)
-        image = image * scale.astype("float32") + shift.astype("float32")
-        low, right = tf.unstack(-after % MULTIPLE)
-        image = tf.pad(image, [[0, low], [0, right], [0, 0]])
-        image.set_shape((None, None, 3))
         return image, targets
+
+
+def prepared_image(image, sides, mean, std):
+    """Resizes, normalises and pads an image.
+
+    Args:
+        image: `(height, width, 3)` in 0..255.
+        sides: See `DetectionData`.
+        mean: See `DetectionData`.
+        std: See `DetectionData`.
+
+    Returns:
+        The float32 image, whose sides are multiples of 32, and as float32 `(2,)` its
+        height and width without the padding.
+    """
+    import tensorflow as tf
+
+    image = resize_within(image, *sides)
+    size = tf.shape(image)[:2]
+    scale, shift = scale_and_shift(mean, std)
+    image = image * scale.astype("float32") + shift.astype("float32")
+    low, right = tf.unstack(-size % MULTIPLE)
+    image = tf.pad(image, [[0, low], [0, right], [0, 0]])
+    image.set_shape((None, None, 3))
+    return image, tf.cast(size, tf.float32)
 
 
 def _flipped(image, targets):
     import tensorflow as tf
 
-    width = tf.cast(tf.shape(image)[1], tf.float32)
+    width = targets["image_size"][1]
     left, top, right, bottom = tf.unstack(targets["boxes"], axis=-1)
     flipped = {
         **targets,
@@ -221,4 +240,8 @@ def _flipped(image, targets):
     }
     if "masks" in targets:
         flipped["masks"] = tf.reverse(targets["masks"], [-1])
-    return tf.reverse(image, [1]), flipped
+    inside = tf.cast(width, tf.int32)
+    # The padding stays at the right.
+    image = tf.concat([tf.reverse(image[:, :inside], [1]), image[:, inside:]], axis=1)
+    image.set_shape((None, None, 3))
+    return image, flipped
