@@ -31,6 +31,9 @@ class Detector(keras.Model):
         **kwargs: Base model keyword arguments.
     """
 
+    # For `keras_sa.training`: see `compute_loss`.
+    loss_is_of_replica = True
+
     def __init__(
         self,
         backbone: keras.Model,

@@ -1,0 +1,79 @@
+"""`keras-sa detect` from the data to pictures, and on where it stopped."""
+
+import json
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+from keras_sa.data.coco import Shapes
+from keras_sa.data.coco import write_shapes
+from keras_sa.detection.session import load_detector
+from keras_sa.scripts.main import app
+
+pytest.importorskip("pycocotools")
+
+
+def run(*arguments, code=0):
+    result = CliRunner().invoke(app, ["detect", *map(str, arguments)])
+    assert result.exit_code == code, result.output[-2000:]
+    return result.output
+
+
+def train(directory, shapes, *more):
+    return run(
+        *("train", "--directory", directory, "--data", f"coco:{shapes}"),
+        *("--detector", "mask_rcnn", "--sides", 64, 96, "--batch-size", 4),
+        *("--strategy", "single", *more),
+    )
+
+
+@pytest.mark.slow
+def test_train_evaluate_predict(tmp_path):
+    shapes = write_shapes(tmp_path / "shapes", Shapes(8, 4, 64))
+    whole, parts = tmp_path / "whole", tmp_path / "parts"
+    train(whole, shapes, "--epochs", 2)
+    train(parts, shapes, "--epochs", 1)
+    output = train(parts, shapes, "--epochs", 2)
+    (last,) = [line for line in output.splitlines() if line.startswith('{"epoch"')]
+    assert json.loads(last)["epoch"] == 2
+    one, settings = load_detector(whole)
+    other, _ = load_detector(parts)
+    for a, b in zip(one.weights, other.weights, strict=True):
+        np.testing.assert_array_equal(a.numpy(), b.numpy(), err_msg=a.path)
+    assert settings["class_names"] == ["disc", "square", "triangle"]
+    assert settings["category_ids"] == [3, 7, 18]
+
+    row = json.loads((whole / "metrics.jsonl").read_text().splitlines()[-1])
+    found = json.loads(run("evaluate", whole).splitlines()[-1])
+    assert found.pop("images") == 4 and len(found) == 12
+    assert found == {name: row[f"val_{name}"] for name in found}
+
+    output = tmp_path / "found.jsonl"
+    (shapes / "val" / "broken.png").write_bytes(b"no image")
+    pictures = tmp_path / "pictures"
+    run(
+        *("predict", whole, shapes / "val", "--threshold", 0, "--output", output),
+        *("--pictures", pictures, "--skip-bad"),
+    )
+    rows = [json.loads(line) for line in output.read_text().splitlines()]
+    assert len(rows) == len(list(pictures.glob("*.png"))) == 4
+    for row in rows:
+        for each in row["objects"]:
+            assert each["class"] in settings["class_names"]
+            assert 0 <= each["score"] <= 1 and min(each["bbox"]) >= 0
+            assert len(each["segmentation"]["size"]) == 2
+    run("predict", whole, shapes / "val", code=1)
+
+
+@pytest.mark.parametrize(
+    "arguments, message",
+    [
+        (["--recipe", "coco_1x"], "needs --data"),
+        (["--recipe", "none"], "recipe='none'"),
+        (["--detector", "yolo"], "--detector must be one of"),
+    ],
+)
+def test_bad_arguments_are_refused(arguments, message, tmp_path):
+    output = run("train", "--directory", tmp_path, *arguments, code=2)
+    assert message in " ".join(output.replace("│", " ").split())

@@ -1,0 +1,38 @@
+"""Pictures of objects show them where they are."""
+
+import numpy as np
+import pytest
+
+from keras_sa.visualization import detections_figure
+from keras_sa.visualization.canvas import figure_pixels
+
+pytest.importorskip("matplotlib")
+IMAGE = np.zeros((40, 80, 3), "uint8")
+BOXES = np.array([[10.0, 10, 30, 30], [50, 5, 76, 35]])
+
+
+def pixels(**options):
+    figure = detections_figure(IMAGE, BOXES, [0, 1], ["disc", "square"], **options)
+    return figure, figure_pixels(figure)
+
+
+def test_masks_and_boxes_are_drawn():
+    mask = np.zeros((40, 80), "uint8")
+    mask[12:28, 12:28] = 1
+    figure, plain = pixels(scores=[0.9, 0.5])
+    texts = [text.get_text() for text in figure.axes[0].texts]
+    assert texts == ["disc 90%", "square 50%"]
+    _, masked = pixels(masks=[mask, np.zeros((40, 80))], scores=[0.9, 0.5])
+    changed = np.argwhere((plain != masked).any(-1))
+    low, high = changed.min(0) / plain.shape[:2], changed.max(0) / plain.shape[:2]
+    # The mask lies in the left half and nowhere else.
+    assert (low > 0.1).all() and high[1] < 0.45
+    assert len(changed) > 500
+
+
+def test_pictures_without_objects_and_files(tmp_path):
+    figure = detections_figure(IMAGE, np.zeros((0, 4)), [], ["disc"])
+    figure.savefig(tmp_path / "x.png")
+    assert (tmp_path / "x.png").stat().st_size > 500
+    with pytest.raises(ValueError, match=r"lengths \[2, 1\]"):
+        detections_figure(IMAGE, BOXES, [0], ["disc"])
