@@ -7,6 +7,7 @@ import keras
 
 from keras_sa.serving.emitter import Emitter
 from keras_sa.serving.graph import trace
+from keras_sa.serving.rules import RULES
 
 
 @dataclass
@@ -74,6 +75,6 @@ def fuse(
     (None, 1000)
     """
     report = FusionReport()
-    fused = Emitter(trace(model), report, portable).build()
+    fused = Emitter(trace(model), report, RULES, portable).build()
     fused.trainable = False
     return (fused, report) if return_report else fused

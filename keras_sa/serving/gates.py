@@ -63,21 +63,12 @@ class SpatialGate(AttentionLayer):
         dtype = self.statistics_dtype(maps)
         x, mean = ops.cast(maps, dtype), ops.cast(mean, dtype)
         scale, shift = (self.along_channels(ops.cast(v, dtype)) for v in self.weights)
-        if self.portable:
-            variance = self.spatial_mean(ops.square(x - mean))
-        else:
-            variance = self.pooled_mean(_squared_difference(x, mean))
+        square = ops.square(x - mean) if self.portable else _square_of(x, mean)
+        variance = self.spatial_mean(square)
         scale = scale * ops.rsqrt(variance + self.epsilon)
         gate = x * scale + (shift - mean * scale)
         gated = x * ops.sigmoid(gate) if self.portable else _times_sigmoid(x, gate)
         return ops.cast(gated, self.compute_dtype)
-
-    def pooled_mean(self, x):
-        """The mean over the map; pooling is the fastest way if its size is known."""
-        size = tuple(x.shape[axis] for axis in self.spatial_axes)
-        if None in size:
-            return self.spatial_mean(x)
-        return ops.average_pool(x, size, data_format=self.data_format)
 
     def compute_output_shape(self, input_shape):
         return tuple(input_shape[0])
@@ -87,7 +78,8 @@ class SpatialGate(AttentionLayer):
         return {**super().get_config(), **config}
 
 
-def _squared_difference(x, y):
+def _square_of(x, y):
+    """`(x - y) ** 2` in one pass over the map."""
     import tensorflow as tf
 
     return tf.math.squared_difference(x, y)

@@ -49,6 +49,29 @@ def test_the_logits_are_the_same(options):
     assert not kinds & {keras.layers.BatchNormalization, ShuffleAttention}
 
 
+@pytest.mark.parametrize("attention", ["se", "cbam", "bam", "sge", "eca"])
+def test_the_compared_attentions_stay_and_are_reported(attention):
+    options = {"sge": {"groups": 4}}.get(attention, {})
+    model = small_network(
+        attention, classifier_activation=None, attention_options=options
+    )
+    fused, report = assert_equivalent(randomize(model))
+    attentions = [layer.name for layer in model.layers if "attention" in layer.name]
+    assert attentions and set(attentions) <= set(report.unchanged)
+    # Their own batch norms, inside, are theirs.
+    assert not any(isinstance(x, keras.layers.BatchNormalization) for x in fused.layers)
+
+
+def test_faster_gates_of_tensorflow_give_the_same():
+    model = randomize(small_network(classifier_activation=None))
+    images = np.random.default_rng(1).standard_normal((3, 32, 32, 3)).astype("float32")
+    expected = model.predict(images, verbose=0)
+    fused = fuse(model, portable=False)
+    np.testing.assert_allclose(
+        fused.predict(images, verbose=0), expected, rtol=0, atol=1e-4 * expected.std()
+    )
+
+
 def test_any_image_size():
     model = randomize(small_network(input_shape=(None, None, 3)))
     fused, _ = fuse(model, return_report=True)

@@ -1,0 +1,81 @@
+"""Pictures of the serving benchmark: latency against batch, time of operations."""
+
+from collections import Counter
+from pathlib import Path
+
+from keras_sa.scripts.serving_runtimes import NETWORKS
+from keras_sa.scripts.serving_runtimes import random_images
+
+RUNS = 5
+KINDS = 8
+
+
+def plot(folder: Path, latencies: dict, path: Path) -> Path:
+    """Draws both pictures into one PNG file.
+
+    Args:
+        folder: Where the networks are.
+        latencies: For every runtime and variant the milliseconds of each batch.
+        path: The file.
+    """
+    from keras_sa.utils.extras import require_extra
+
+    figure = require_extra("matplotlib.figure", "visualization").Figure(
+        (11, 4), layout="constrained"
+    )
+    left, right = figure.subplots(1, 2)
+    for (runtime, variant), points in latencies.items():
+        left.plot(*zip(*sorted(points.items()), strict=True), "o-", ms=3)
+        left.lines[-1].set_label(f"{runtime}: {variant}")
+    left.set(xlabel="images in a request", ylabel="median, ms", title="latency")
+    left.legend(fontsize=7)
+    costs = {name: operation_times(folder / name / "1") for name in NETWORKS}
+    total = sum(costs.values(), Counter())
+    kinds = [kind for kind, _ in total.most_common(KINDS)]
+    start = dict.fromkeys(costs, 0.0)
+    for kind in kinds:
+        widths = [costs[name][kind] for name in costs]
+        right.barh(list(costs), widths, left=list(start.values()), label=kind)
+        start = {n: start[n] + w for n, w in zip(start, widths, strict=True)}
+    right.set(xlabel="ms at batch 8, both cores", title="TensorFlow's operations")
+    right.legend(fontsize=7, loc="lower right")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(path, dpi=120)
+    return path
+
+
+def operation_times(path: Path, batch: int = 8) -> Counter:
+    """Milliseconds of each kind of operation in one run of a SavedModel."""
+    import tensorflow as tf
+
+    v1 = tf.compat.v1
+    times = Counter()
+    with tf.Graph().as_default() as graph, v1.Session(graph=graph) as session:
+        model = v1.saved_model.load(session, ["serve"], str(path))
+        signature = model.signature_def["predict_images"]
+        feed = {signature.inputs["images"].name: random_images(batch)}
+        output = signature.outputs["scores"].name
+        session.run(output, feed)
+        options = v1.RunOptions(
+            trace_level=v1.RunOptions.FULL_TRACE, output_partition_graphs=True
+        )
+        for _ in range(RUNS):
+            metadata = v1.RunMetadata()
+            session.run(output, feed, options=options, run_metadata=metadata)
+            kinds = {
+                node.name: _kind(node)
+                for graph in metadata.partition_graphs
+                for node in graph.node
+            }
+            for device in metadata.step_stats.dev_stats:
+                for node in device.node_stats:
+                    kind = kinds.get(node.node_name, "other")
+                    times[kind] += node.op_end_rel_micros - node.op_start_rel_micros
+    return Counter({kind: value / 1e3 / RUNS for kind, value in times.items()})
+
+
+def _kind(node):
+    """The operation's name, and what is fused into it."""
+    name = node.op.removeprefix("_MklNative").removeprefix("_Mkl")
+    parts = [part.decode() for part in node.attr["fused_ops"].list.s]
+    return f"{name} {'+'.join(parts)}" if parts else name

@@ -1,0 +1,99 @@
+"""The commands around a served model, as a user runs them."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+import typer
+from serving_samples import LABELS
+from serving_samples import image_file
+from serving_samples import photo
+from serving_samples import randomize
+from serving_samples import small_network
+from typer.testing import CliRunner
+
+from keras_sa.scripts.client import client
+from keras_sa.scripts.export import export
+
+
+def run(command, *arguments):
+    app = typer.Typer()
+    app.command()(command)
+    return CliRunner().invoke(app, [str(argument) for argument in arguments])
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("trained")
+    randomize(small_network()).save(folder / "model.keras")
+    (folder / "labels.txt").write_text("\n".join(LABELS))
+    return folder
+
+
+def test_a_saved_model_for_tf_serving(trained, tmp_path):
+    pytest.importorskip("tensorflow_serving")
+    arguments = [trained / "model.keras", tmp_path / "flowers", "--version", 3]
+    arguments += ["--labels", trained / "labels.txt", "--server-files"]
+    result = run(export, *arguments)
+    assert result.exit_code == 0, result.output
+    version = tmp_path / "flowers" / "3"
+    assert result.output.split() == [str(version)]
+    assert (version / "assets.extra" / "tf_serving_warmup_requests").is_file()
+    assert (tmp_path / "flowers" / "docker-compose.yml").is_file()
+    again = run(export, *arguments)
+    assert again.exit_code == 1 and "exists" in again.output
+    assert run(export, *arguments, "--force").exit_code == 0
+
+
+def test_a_network_that_normalises_its_images_itself(trained, tmp_path):
+    result = run(
+        export, trained / "model.keras", tmp_path, "--no-normalize", "--no-fused"
+    )
+    assert result.exit_code == 0, result.output
+    model = tf.keras.models.load_model(trained / "model.keras")
+    images = np.stack([photo(32, 32)]).astype("float32")
+    served = tf.saved_model.load(str(tmp_path / "1")).signatures["predict_images"]
+    np.testing.assert_allclose(
+        served(images=images)["probabilities"],
+        model.predict(images, verbose=0),
+        atol=1e-5,
+    )
+
+
+@pytest.mark.parametrize(("suffix", "format"), [(".keras", "keras"), (".onnx", "onnx")])
+def test_other_formats(trained, tmp_path, suffix, format):
+    pytest.importorskip("onnx")
+    path = tmp_path / f"network{suffix}"
+    result = run(export, trained / "model.keras", path, "--format", format)
+    assert result.exit_code == 0, result.output
+    assert path.stat().st_size > 10_000
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_int8_is_calibrated_with_a_folder_of_images(trained, tmp_path):
+    pytest.importorskip("onnxruntime")
+    (tmp_path / "images" / "a").mkdir(parents=True)
+    for seed in range(3):
+        data = image_file(photo(seed=seed), "JPEG")
+        (tmp_path / "images" / "a" / f"{seed}.jpg").write_bytes(data)
+    arguments = [trained / "model.keras", tmp_path / "network.onnx", "--format", "onnx"]
+    arguments += ["--precision", "int8"]
+    refused = run(export, *arguments)
+    assert refused.exit_code == 1 and "calibration" in refused.output
+    result = run(export, *arguments, "--calibration", tmp_path / "images")
+    assert result.exit_code == 0, result.output
+
+
+def test_what_cannot_be_done_is_said_in_one_line(trained, tmp_path):
+    model = trained / "model.keras"
+    for arguments in (
+        [model, tmp_path / "network.txt", "--format", "onnx"],
+        [model, tmp_path / "network", "--format", "coreml"],
+        [tmp_path, tmp_path / "network"],
+    ):
+        result = run(export, *arguments)
+        assert result.exit_code == 1
+        assert result.output.startswith("Error: ")
+    (tmp_path / "image.png").write_bytes(image_file(photo()))
+    port_of_nobody = "http://127.0.0.1:9"
+    result = run(client, tmp_path / "image.png", "--name", "a", "--url", port_of_nobody)
+    assert result.exit_code == 1 and "No predictions" in result.output
