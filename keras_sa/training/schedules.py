@@ -45,7 +45,8 @@ class CosineDecay:
 class DropAfter:
     """Divides the learning rate by `factor` after each of the `epochs`.
 
-    In the first `warmup_steps` it rises linearly to its value.
+    In the first `warmup_steps` it rises linearly to its value. A training that is
+    made longer goes on as if it had been so from the beginning.
     """
 
     epochs: tuple[int, ...] = (8, 11)
@@ -59,7 +60,7 @@ class DropAfter:
             learning_rate,
             [epoch * steps_per_epoch for epoch in drops],
             self.factor,
-            min(self.warmup_steps, epochs * steps_per_epoch // 2),
+            self.warmup_steps,
         )
 
 

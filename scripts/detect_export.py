@@ -1,0 +1,33 @@
+"""Exports a trained detector for TF Serving."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def export(
+    directory: Annotated[Path, typer.Argument(help="Of a finished training.")],
+    output: Annotated[Path, typer.Argument(help="The model's directory.")],
+    version: Annotated[int, typer.Option(min=1, help="Number of the version.")] = 1,
+    force: Annotated[bool, typer.Option(help="Replace an existing version.")] = False,
+) -> None:
+    """Writes a SavedModel that answers image files with detections."""
+    from keras_sa.detection.session import image_options
+    from keras_sa.detection.session import load_detector
+    from keras_sa.serving import export_detector
+
+    model, settings = load_detector(directory)
+    path = export_detector(
+        model,
+        output,
+        version,
+        labels=settings["class_names"],
+        force=force,
+        **image_options(settings),
+    )
+    print(path)
+
+
+if __name__ == "__main__":
+    typer.run(export)
