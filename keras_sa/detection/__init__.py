@@ -37,3 +37,17 @@ and number of objects may vary from batch to batch.
 - `"masks"`, of `SAMaskRCNN`: float32 `(batch, detections, 28, 28)`, the probability
   that a cell of the box belongs to the object.
 """
+
+import keras
+
+from keras_sa.detection.pyramid_backbone import PyramidBackbone
+
+__all__ = ["PyramidBackbone"]
+
+# `keras.saving.load_model` finds the detectors once this has been imported. Other
+# backends have the pyramid alone, and no need to import TensorFlow for it.
+if keras.config.backend() == "tensorflow":
+    from keras_sa.detection.rcnn import RCNN  # noqa: F401
+    from keras_sa.detection.retinanet import RetinaNet  # noqa: F401
+
+    __all__ += ["RCNN", "RetinaNet"]

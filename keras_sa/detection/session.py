@@ -147,9 +147,7 @@ def load_detector(directory: str | Path) -> tuple[keras.Model, dict]:
         ValueError: If it is the training of another kind of network.
     """
     # Saved models find our classes by their registered names.
-    import keras_sa.detection.pyramid_backbone
-    import keras_sa.detection.rcnn
-    import keras_sa.detection.retinanet
+    import keras_sa.detection
     import keras_sa.layers  # noqa: F401
 
     directory = Path(directory)
