@@ -11,6 +11,7 @@ from keras_sa.scripts.convert import convert
 from keras_sa.scripts.demo import demo
 from keras_sa.scripts.evaluate import evaluate
 from keras_sa.scripts.export import export
+from keras_sa.scripts.figures import figures
 from keras_sa.scripts.launch import launch
 from keras_sa.scripts.predict import predict
 from keras_sa.scripts.serve import serve
@@ -30,6 +31,7 @@ COMMANDS = (
     predict,
     launch,
     export,
+    figures,
     serve,
     client,
     convert,

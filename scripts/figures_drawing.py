@@ -1,0 +1,194 @@
+"""The pictures of `keras-sa figures`."""
+
+from pathlib import Path
+
+import numpy as np
+
+from keras_sa.scripts.figures_measurement import activations_of
+from keras_sa.scripts.figures_measurement import similarity
+
+# Okabe and Ito's colours, which colour-blind people tell apart, and other strokes.
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#000000")
+STROKES = ("-", "--", ":", "-.", (0, (1, 2)))
+PLACES = {
+    "before": "before the last attention",
+    "after": "after the last attention",
+    "block": "output of the last block",
+}
+READINGS = {"scores": "mean score", "hits": "hit rate"}
+DRAWN_CLASSES = 5
+DPI = 100
+
+
+def draw(
+    measured: dict[tuple[str, int], dict], class_names: tuple[str, ...], folder: Path
+) -> list[Path]:
+    """Writes the figures as PNG files.
+
+    Args:
+        measured: What `figures_measurement.measure` returned, by the network's name
+            and seed.
+        class_names: The names of all classes.
+        folder: Where to write.
+
+    Returns:
+        The files.
+    """
+    figures = {
+        "group_scores.png": _group_scores(measured),
+        "class_activations.png": _class_activations(measured, class_names),
+        "class_similarity.png": _class_similarity(measured, class_names),
+        "grad_cam.png": _grad_cam(measured, class_names),
+    }
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, figure in figures.items():
+        figure.savefig(folder / name, dpi=DPI)
+    return [folder / name for name in figures]
+
+
+def _styles(measured):
+    names = dict.fromkeys(name for name, _ in measured)
+    return dict(zip(names, zip(COLOURS, STROKES, strict=True), strict=False))
+
+
+def _group_scores(measured):
+    from keras_sa.visualization.canvas import new_figure
+
+    figure = new_figure(9, 5.2)
+    grid = figure.subplots(len(READINGS), len(PLACES), sharex=True, sharey="row")
+    styles = _styles(measured)
+    for row, (reading, label) in zip(grid, READINGS.items(), strict=True):
+        for axes, (place, title) in zip(row, PLACES.items(), strict=True):
+            for (name, seed), arrays in measured.items():
+                values = arrays.get(f"{place}_{reading}")
+                if values is not None:
+                    colour, stroke = styles[name]
+                    means = np.sort(values.mean(axis=0))[::-1]
+                    ranks = np.arange(1, len(means) + 1)
+                    axes.plot(
+                        ranks,
+                        means,
+                        color=colour,
+                        ls=stroke,
+                        lw=1.3,
+                        label=name if seed == 0 else None,
+                    )
+            axes.grid(alpha=0.3)
+            if row is grid[0]:
+                axes.set_title(title, fontsize=10)
+        row[0].set_ylabel(f"{label} of a group")
+        row[0].set_ylim(0)
+    for axes in grid[-1]:
+        axes.set_xlabel("groups, best first")
+    handles, labels = grid[0, -1].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside upper center", ncols=len(labels))
+    return figure
+
+
+def _class_activations(measured, class_names):
+    from keras_sa.visualization.canvas import new_figure
+
+    (name, _), arrays = next(iter(measured.items()))
+    stages = activations_of(arrays)
+    figure = new_figure(9, 1.75 * len(stages) + 0.8)
+    grid = figure.subplots(len(stages), 1, sharex=True)
+    drawn = np.linspace(0, len(class_names) - 1, DRAWN_CLASSES).round().astype(int)
+    for axes, (stage, profiles) in zip(grid, stages.items(), strict=True):
+        for index, colour, stroke in zip(drawn, COLOURS, STROKES, strict=True):
+            axes.plot(
+                np.arange(1, profiles.shape[1] + 1),
+                profiles[index],
+                color=colour,
+                ls=stroke,
+                lw=1.3,
+                label=class_names[index],
+            )
+        axes.set_title(
+            f"stage {stage}: mean correlation of two of all {len(profiles)} classes "
+            f"{similarity(profiles):.2f}",
+            fontsize=9,
+        )
+        axes.set_ylim(0)
+        axes.margins(x=0.01)
+        axes.grid(alpha=0.3)
+    grid[-1].set_xlabel("group of channels")
+    figure.supylabel("mean activation", fontsize=10)
+    handles, labels = grid[0].get_legend_handles_labels()
+    legend = figure.legend(
+        handles, labels, loc="outside upper center", ncols=len(labels), fontsize=9
+    )
+    legend.set_title(name)
+    return figure
+
+
+def _class_similarity(measured, class_names):
+    from keras_sa.visualization.canvas import new_figure
+
+    (name, _), arrays = next(iter(measured.items()))
+    stages = activations_of(arrays)
+    figure = new_figure(11, 3.9)
+    grid = figure.subplots(1, 3, width_ratios=(1, 1, 1.1))
+    matrices = [np.corrcoef(stages[stage]) for stage in (min(stages), max(stages))]
+    low = np.floor(10 * min(matrix.min() for matrix in matrices)) / 10
+    ticks = range(len(class_names))
+    for axes, stage, matrix in zip(
+        grid, (min(stages), max(stages)), matrices, strict=False
+    ):
+        image = axes.imshow(matrix, vmin=low, vmax=1, cmap="viridis")
+        axes.set_title(f"{name}, stage {stage}", fontsize=10)
+        axes.set_xticks(ticks, class_names, rotation=90, fontsize=8)
+        axes.set_yticks(ticks, class_names if axes is grid[0] else [], fontsize=8)
+    figure.colorbar(
+        image, ax=grid[1], label="correlation of two classes' profiles", shrink=0.85
+    )
+    for (name, seed), own in measured.items():
+        colour, stroke = _styles(measured)[name]
+        profiles = activations_of(own)
+        grid[2].plot(
+            [f"stage {stage}" for stage in profiles],
+            [similarity(values) for values in profiles.values()],
+            "o",
+            ls=stroke,
+            color=colour,
+            ms=4,
+            lw=1.3,
+            label=name if seed == 0 else None,
+        )
+    grid[2].set_ylim(0, 1)
+    grid[2].set_ylabel("mean correlation of two classes")
+    grid[2].grid(alpha=0.3)
+    grid[2].legend(fontsize=8)
+    return figure
+
+
+def _grad_cam(measured, class_names):
+    from keras_sa.visualization.canvas import displayable
+    from keras_sa.visualization.canvas import draw_image
+    from keras_sa.visualization.canvas import new_figure
+    from keras_sa.visualization.canvas import overlay
+
+    kinds = {name: arrays for (name, seed), arrays in measured.items() if seed == 0}
+    some = next(iter(kinds.values()))
+    # No choice: the first test image of every class.
+    first = [
+        int(np.flatnonzero(some["labels"] == i)[0]) for i in range(len(class_names))
+    ]
+    images = some["images"][first]
+    figure = new_figure(1.15 * len(first) + 0.5, 1.45 * (1 + len(kinds)))
+    grid = figure.subplots(1 + len(kinds), len(first))
+    for axes, image, label in zip(
+        grid[0], displayable(images, "channels_last"), class_names, strict=True
+    ):
+        draw_image(axes, image, label)
+    grid[0, 0].set_ylabel("image")
+    for row, (name, arrays) in zip(grid[1:], kinds.items(), strict=True):
+        pictures = overlay(images, arrays["maps"][first], data_format="channels_last")
+        for axes, picture, scores, label in zip(
+            row, pictures, arrays["predictions"][first], range(len(first)), strict=True
+        ):
+            best = int(scores.argmax())
+            title = "" if best == label else f"not {class_names[best]}?"
+            draw_image(axes, picture, f"{scores[label]:.0%}")
+            axes.set_xlabel(title, fontsize=8)
+        row[0].set_ylabel(name)
+    return figure
