@@ -34,7 +34,7 @@ def figures(
     ] = "fashion_mnist",
     steps: Annotated[
         int, typer.Option(help="Training steps of 64 images.", min=1)
-    ] = 600,
+    ] = 400,
     seeds: Annotated[int, typer.Option(help="Networks of each kind.", min=1)] = 3,
 ) -> None:
     """Draws group scores, class activations by depth and Grad-CAM.

@@ -10,6 +10,7 @@ from keras_sa.scripts.client import client
 from keras_sa.scripts.convert import convert
 from keras_sa.scripts.demo import demo
 from keras_sa.scripts.evaluate import evaluate
+from keras_sa.scripts.explain import explain
 from keras_sa.scripts.export import export
 from keras_sa.scripts.figures import figures
 from keras_sa.scripts.launch import launch
@@ -29,6 +30,7 @@ COMMANDS = (
     train,
     evaluate,
     predict,
+    explain,
     launch,
     export,
     figures,

@@ -120,8 +120,22 @@ class BAM(AttentionLayer):
 
     def call(self, inputs, training=None):
         x = ops.cast(inputs, self.statistics_dtype(inputs))
-        gate = self._channel(x, training) + self._spatial(x, training)
-        return self.gated(x, 1 + ops.sigmoid(gate))
+        return self.gated(x, self._gate(x, training))
+
+    def gate(self, inputs):
+        """The factors that the maps are multiplied with in inference mode, in 1..2.
+
+        Args:
+            inputs: What the layer is called on.
+
+        Returns:
+            A tensor of the inputs' shape, at least float32.
+        """
+        return self._gate(ops.cast(inputs, self.statistics_dtype(inputs)), False)
+
+    def _gate(self, x, training):
+        logits = self._channel(x, training) + self._spatial(x, training)
+        return 1 + ops.sigmoid(logits)
 
     def _channel(self, x, training):
         vectors = self.channel_reduce(self.mean_vectors(x))

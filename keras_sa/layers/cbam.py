@@ -103,8 +103,28 @@ class CBAM(AttentionLayer):
 
     def call(self, inputs, training=None):
         x = ops.cast(inputs, self.statistics_dtype(inputs))
-        gate = self._channel_gate(self.mean_vectors(x), ops.max(x, self.spatial_axes))
-        x = x * self.of_each_sample(gate)
+        x = x * self._channel_gate(x)
+        return self.gated(x, self._spatial_gate(x, training))
+
+    def gate(self, inputs):
+        """The factors that the maps are multiplied with in inference mode.
+
+        Args:
+            inputs: What the layer is called on.
+
+        Returns:
+            A tensor of the inputs' shape, at least float32.
+        """
+        x = ops.cast(inputs, self.statistics_dtype(inputs))
+        gate = self._channel_gate(x)
+        return gate * self._spatial_gate(x * gate, training=False)
+
+    def _channel_gate(self, x):
+        vectors = self.mean_vectors(x), ops.max(x, self.spatial_axes)
+        logits = sum(self.expand(self.reduce(vector)) for vector in vectors)
+        return self.of_each_sample(ops.sigmoid(logits))
+
+    def _spatial_gate(self, x, training):
         pooled = ops.concatenate(
             [
                 ops.max(x, self.channel_axis, keepdims=True),
@@ -112,11 +132,7 @@ class CBAM(AttentionLayer):
             ],
             self.channel_axis,
         )
-        gate = self.batch_norm(self.convolution(pooled), training=training)
-        return self.gated(x, ops.sigmoid(gate))
-
-    def _channel_gate(self, *vectors):
-        return ops.sigmoid(sum(self.expand(self.reduce(vector)) for vector in vectors))
+        return ops.sigmoid(self.batch_norm(self.convolution(pooled), training=training))
 
     def multiply_adds(self, input_shape) -> int:
         """Both poolings over the map, both passes of the MLP, the convolution.

@@ -68,6 +68,17 @@ class EfficientChannelAttention(AttentionLayer):
         )
 
     def call(self, inputs):
+        return self.gated(inputs, self.gate(inputs))
+
+    def gate(self, inputs):
+        """The factors that the maps are multiplied with.
+
+        Args:
+            inputs: What the layer is called on.
+
+        Returns:
+            A tensor that broadcasts against the inputs, at least float32.
+        """
         x = ops.cast(inputs, self.statistics_dtype(inputs))
         means = ops.expand_dims(self.mean_vectors(x), -1)
         gate = ops.conv(
@@ -77,7 +88,7 @@ class EfficientChannelAttention(AttentionLayer):
             data_format="channels_last",
         )
         gate = ops.sigmoid(ops.squeeze(gate, -1))
-        return self.gated(inputs, self.of_each_sample(gate))
+        return self.of_each_sample(gate)
 
     def multiply_adds(self, input_shape) -> int:
         """The average alone, as in the published table.

@@ -87,6 +87,17 @@ class SpatialGroupEnhance(AttentionLayer):
         )
 
     def call(self, inputs):
+        return self.gated(inputs, self.gate(inputs))
+
+    def gate(self, inputs):
+        """The factors that the maps are multiplied with.
+
+        Args:
+            inputs: What the layer is called on.
+
+        Returns:
+            A tensor of the inputs' shape, at least float32.
+        """
         x = ops.cast(inputs, self.statistics_dtype(inputs))
         similarity = self._sum_of_groups(x * self.spatial_mean(x))
         centred = similarity - self.spatial_mean(similarity)
@@ -101,7 +112,7 @@ class SpatialGroupEnhance(AttentionLayer):
         )
         gate = ops.sigmoid(centred / deviation * gamma + beta)
         size = x.shape[self.channel_axis] // self.groups
-        return self.gated(inputs, ops.repeat(gate, size, axis=self.channel_axis))
+        return ops.repeat(gate, size, axis=self.channel_axis)
 
     def _sum_of_groups(self, x):
         """From all channels to one for each group."""

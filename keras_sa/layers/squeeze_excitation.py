@@ -67,9 +67,20 @@ class SqueezeExcitation(AttentionLayer):
         )
 
     def call(self, inputs):
+        return self.gated(inputs, self.gate(inputs))
+
+    def gate(self, inputs):
+        """The factors that the maps are multiplied with.
+
+        Args:
+            inputs: What the layer is called on.
+
+        Returns:
+            A tensor that broadcasts against the inputs, at least float32.
+        """
         x = ops.cast(inputs, self.statistics_dtype(inputs))
         gate = ops.sigmoid(self.expand(self.reduce(self.mean_vectors(x))))
-        return self.gated(inputs, self.of_each_sample(gate))
+        return self.of_each_sample(gate)
 
     def multiply_adds(self, input_shape) -> int:
         """The average, the two dense layers and the activation between them."""

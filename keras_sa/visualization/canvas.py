@@ -65,7 +65,7 @@ def overlay(
     images: np.ndarray,
     maps: np.ndarray,
     strength: float = 0.5,
-    colormap: str = "jet",
+    colormap: str = "inferno",
     data_format: str | None = None,
 ) -> np.ndarray:
     """Lays heat maps over images.
@@ -74,7 +74,8 @@ def overlay(
         images: See `displayable`.
         maps: `(batch, height, width)` in 0..1, such as those of `grad_cam`.
         strength: How much of the result is the map, in 0..1.
-        colormap: A name that matplotlib knows.
+        colormap: A name that matplotlib knows. The default grows lighter with the
+            map, so that it can be read without telling colours apart.
         data_format: Of the images.
 
     Returns:

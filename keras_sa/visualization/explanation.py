@@ -163,5 +163,9 @@ def _last_gates(model, images):
     if not gated_layers(model):
         return {}
     gates = attention_maps(model, images)
-    last = {gate.shape[1:3]: name for name, gate in gates.items()}
+    last = {}
+    for name, gate in gates.items():
+        # Without positions a stage is known by its channels.
+        size = gate.shape[1:3] if gate.shape[1:3] != (1, 1) else gate.shape[1:]
+        last[size] = name
     return {name: gates[name][0] for name in last.values()}

@@ -11,6 +11,9 @@ from keras_sa.visualization.canvas import new_figure
 from keras_sa.visualization.canvas import overlay
 from keras_sa.visualization.group_scores import GroupScores
 
+# The least range of gates that the colours cover.
+GATE_SPAN = 0.02
+
 
 def grad_cam_figure(
     images: np.ndarray,
@@ -137,8 +140,20 @@ def attention_figure(
 
 
 def draw_gate(axes, gate: np.ndarray, name: str) -> None:
-    """Draws the mean of a gate `(height, width, channels)` over its channels."""
-    mean = gate.mean(axis=-1)
-    draw_image(
-        axes, mean, f"{name}\n{mean.min():.2f} to {mean.max():.2f}", cmap="viridis"
-    )
+    """Draws the mean of a gate `(height, width, channels)` over its channels.
+
+    A gate that is the same everywhere is drawn as a curve of its channels.
+    """
+    if gate.shape[:2] == (1, 1):
+        values = np.sort(gate[0, 0])
+        axes.plot(np.linspace(0, 1, len(values)), values, color="C0")
+        axes.set_xticks([])
+        axes.tick_params(labelsize=7)
+        axes.set_xlabel("channels, sorted", fontsize=8)
+    else:
+        values = gate.mean(axis=-1)
+        # Differences of less than a percent must not look like contrasts.
+        low = min(values.min(), values.mean() - GATE_SPAN / 2)
+        high = max(values.max(), values.mean() + GATE_SPAN / 2)
+        draw_image(axes, values, cmap="viridis", vmin=low, vmax=high)
+    axes.set_title(f"{name}\n{values.min():.3f} to {values.max():.3f}", fontsize=9)

@@ -1,12 +1,18 @@
 """Gates and class activations are what the layers compute."""
 
+import contracts
 import keras
 import numpy as np
 import pytest
+import tiny_networks
 
 from keras_sa.layers import ShuffleAttention
+from keras_sa.layers import attention_names
+from keras_sa.layers import get_attention
 from keras_sa.visualization import attention_maps
 from keras_sa.visualization import class_activations
+from keras_sa.visualization import explain
+from keras_sa.visualization import explanation_figure
 from keras_sa.weights.mapping import shuffled_order
 
 
@@ -24,6 +30,31 @@ def test_a_gate_is_what_the_input_is_multiplied_with(options, data_format):
     axis = layer.channel_axis
     arrived = x if options else np.take(x, shuffled_order(16), axis)
     np.testing.assert_allclose(layer(x), arrived * layer.gate(x), atol=1e-6)
+
+
+@pytest.mark.parametrize("name", [n for n in attention_names() if n != "sa"])
+@pytest.mark.parametrize("data_format", ["channels_last", "channels_first"])
+def test_the_rivals_have_gates_too(name, data_format):
+    layer = get_attention(name).layer(
+        data_format=data_format, **({"groups": 4} if name == "sge" else {})
+    )
+    x = contracts.maps(2, 5, 6, 16)
+    x = x if data_format == "channels_last" else np.moveaxis(x, -1, 1)
+    layer.build(x.shape)
+    contracts.randomize(layer)
+    np.testing.assert_allclose(layer(x), x * layer.gate(x), atol=1e-5)
+
+
+def test_gates_without_positions_are_drawn_for_every_stage(images):
+    network = tiny_networks.randomise(tiny_networks.build_tiny("se"))
+    explanation = explain(network, images[0])
+    assert {name: gate.shape for name, gate in explanation.gates.items()} == {
+        "conv2_block1_attention": (1, 1, 64),
+        "conv3_block1_attention": (1, 1, 128),
+    }
+    drawn = explanation_figure(explanation).axes[4]
+    gates = explanation.gates["conv2_block1_attention"]
+    np.testing.assert_allclose(drawn.lines[0].get_ydata(), np.sort(gates[0, 0]))
 
 
 def test_every_attention_has_its_gates(network, images):

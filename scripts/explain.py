@@ -1,0 +1,158 @@
+"""Shows what a trained classifier sees in images."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+DPI = 110
+
+
+def explain(
+    model: Annotated[
+        Path, typer.Argument(help="A .keras file, or the directory of a training.")
+    ],
+    images: Annotated[list[Path], typer.Argument(help="Files and folders.")],
+    output: Annotated[Path, typer.Option(help="Folder for the pictures.")] = Path(
+        "explanations"
+    ),
+    top: Annotated[int, typer.Option(min=1, help="Classes with a Grad-CAM.")] = 3,
+    layer: Annotated[
+        str | None, typer.Option(help="Whose maps. Defaults to the last with maps.")
+    ] = None,
+    groups: Annotated[
+        int | None, typer.Option(help="Groups of its channels. Defaults to 64.")
+    ] = None,
+    labels: Annotated[
+        Path | None, typer.Option(help="A text file with one label on each line.")
+    ] = None,
+    crop_ratio: Annotated[
+        float | None, typer.Option(help="Part of the short side the network sees.")
+    ] = None,
+    image_size: Annotated[
+        int | None, typer.Option(help="For .keras files of free size.")
+    ] = None,
+    normalize: Annotated[
+        bool, typer.Option(help="No: a .keras file takes 0..255 by itself.")
+    ] = True,
+    skip_bad_images: Annotated[
+        bool, typer.Option(help="Leave out undecodable images.")
+    ] = False,
+) -> None:
+    """Writes a picture for each image: Grad-CAM, gates and group scores.
+
+    Images are prepared as the training's evaluation did it; those of a .keras file as
+    ImageNet's are, with a crop of 0.875 of the short side.
+    """
+    import tensorflow as tf
+
+    from keras_sa.data import load
+    from keras_sa.data.sources.image_files import image_files
+    from keras_sa.serving.export import label_lines
+    from keras_sa.utils.extras import require_extra
+    from keras_sa.visualization import explain as explain_image
+    from keras_sa.visualization import explanation_figure
+    from keras_sa.visualization.canvas import EXTRA
+
+    try:
+        require_extra("matplotlib", EXTRA)
+        source = image_files(images)
+        network, names, options = _load(model, image_size, normalize)
+        if crop_ratio is not None:
+            options["crop_ratio"] = crop_ratio
+        data = load(
+            source,
+            "all",
+            training=False,
+            batch_size=1,
+            skip_bad_images=skip_bad_images,
+            **options,
+        )
+        names = label_lines(labels or names, network.output_shape[-1]).splitlines()
+        targets = _targets(source.files, output)
+        output.mkdir(parents=True, exist_ok=True)
+        for pixels, number, weight in data.epoch():
+            file, target = source.files[int(number[0])], targets[int(number[0])]
+            if not weight[0]:
+                typer.echo(f"{file}: can't be decoded, left out", err=True)
+                continue
+            explanation = explain_image(network, pixels[0].numpy(), top, layer, groups)
+            explanation = _with_pixels(explanation, pixels[0].numpy(), data.preparation)
+            figure = explanation_figure(explanation, names, Path(file).name)
+            figure.savefig(target, dpi=DPI)
+            best = names[explanation.classes[0]]
+            typer.echo(f"{file}: {best} {explanation.scores[0]:.1%}, {target}")
+    except (ImportError, OSError, ValueError) as error:
+        typer.echo(f"Error: {error}", err=True)
+        raise typer.Exit(1) from error
+    except tf.errors.InvalidArgumentError as error:
+        typer.echo(f"Error: {_about_images(error)}", err=True)
+        raise typer.Exit(1) from error
+
+
+def _load(path, image_size, normalize):
+    """The network, the names of its classes if known, and options of `load`."""
+    import keras
+
+    # Saved models find our layers by their registered names.
+    import keras_sa.layers
+    import keras_sa.serving.gates  # noqa: F401
+    from keras_sa.serving.image_input import image_shape
+    from keras_sa.training.session import image_options
+    from keras_sa.training.session import load_trained
+
+    if path.is_dir():
+        network, settings = load_trained(path)
+        return network, settings["class_names"], image_options(settings)
+    network = keras.saving.load_model(path, compile=False)
+    if not network.inputs or len(getattr(network.output, "shape", ())) != 2:
+        raise ValueError(
+            "The model must be a classifier with one output of the shape (batch, "
+            f"classes). Received: {network.name!r} in {str(path)!r}"
+        )
+    size = (image_size, image_size) if image_size else None
+    *size, channels = image_shape(network, size)
+    options = {"image_size": size, "channels": channels, "normalize": normalize}
+    return network, None, options
+
+
+def _targets(files, output):
+    """A picture's name for each image; images of the same name get a number."""
+    targets, taken = [], set()
+    for file in map(Path, files):
+        name, number = f"{file.stem}_explained", 1
+        while name in taken:
+            number += 1
+            name = f"{file.stem}_explained_{number}"
+        taken.add(name)
+        targets.append(output / f"{name}.png")
+    own = {Path(file).resolve() for file in files}
+    overwritten = [str(target) for target in targets if target.resolve() in own]
+    if overwritten:
+        raise ValueError(
+            "These pictures would replace images that are to be explained: give "
+            f"another --output. Received: {overwritten}"
+        )
+    return targets
+
+
+def _with_pixels(explanation, pixels, preparation):
+    """Shows the image itself instead of a stretched normalised one."""
+    import dataclasses
+
+    import numpy as np
+
+    if preparation.mean is None:
+        return explanation
+    image = np.clip(pixels * preparation.std + preparation.mean, 0, 1)
+    image = np.broadcast_to(image, (*image.shape[:2], 3)).astype("float32")
+    return dataclasses.replace(explanation, image=image)
+
+
+def _about_images(error):
+    """What the reading says about bad images, without TensorFlow's nodes."""
+    return error.message
+
+
+if __name__ == "__main__":
+    typer.run(explain)
