@@ -22,6 +22,23 @@ def images():
     return small_images()
 
 
+@pytest.fixture
+def nearly_constant():
+    """A classifier and images whose layer `map` differs by rounding alone."""
+    inputs = keras.Input((8, 8, 2))
+    x = keras.layers.Conv2D(
+        2, 1, use_bias=False, kernel_initializer="ones", name="map"
+    )(inputs)
+    x = keras.layers.GlobalAveragePooling2D()(x)
+    model = keras.Model(inputs, keras.layers.Dense(2, activation="softmax")(x))
+    model.layers[-1].set_weights([np.array([[2.0, -2.0]] * 2), np.zeros(2)])
+    images = np.full((2, 8, 8, 2), 0.85, "float32")
+    images[:, 2:5, 3:6] = np.nextafter(images[:, 2:5, 3:6], 1)
+    maps = keras.Model(inputs, model.get_layer("map").output)(images).numpy()
+    assert 0 < np.ptp(maps) < 1e-6
+    return model, images
+
+
 @pytest.fixture(scope="session")
 def spots():
     """Noise with a patch of 8x8 pixels that only its texture gives a class.

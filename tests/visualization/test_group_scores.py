@@ -114,16 +114,14 @@ def test_a_sigmoid_is_hit_above_one_half():
     )
 
 
-def test_a_constant_map_masks_everything_and_divides_by_nothing():
-    inputs = keras.Input((8, 8, 3))
-    x = keras.layers.Conv2D(4, 1, name="map")(inputs)
-    x = keras.layers.GlobalAveragePooling2D()(x)
-    model = keras.Model(inputs, keras.layers.Dense(2, activation="softmax")(x))
-    result = group_scores(
-        model, np.ones((1, 8, 8, 3), "float32"), "map", groups=2, class_index=1
-    )
-    # Of a black image nothing is left but the biases, which are 0.
-    np.testing.assert_allclose(result.scores, 0.5, atol=1e-6)
+def test_a_constant_map_masks_everything(nearly_constant):
+    """Also where it is constant up to rounding, and nothing is divided by 0."""
+    model, images = nearly_constant
+    for constant in (images, np.full_like(images, 0.3)):
+        result = group_scores(model, constant, "map", groups=2, class_index=0)
+        # Of a black image nothing is left but the biases, which are 0.
+        np.testing.assert_allclose(result.scores, 0.5, atol=1e-6)
+        assert (result.whole_scores > 0.9).all()
 
 
 def test_channels_first_scores_the_same(network, images):
