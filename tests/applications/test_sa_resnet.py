@@ -2,11 +2,13 @@
 
 import inspect
 import math
+import re
 
 import golden
 import keras
 import numpy as np
 import pytest
+import tiny_networks
 
 from keras_sa.applications import AttentionResNet
 from keras_sa.applications import SAResNet50
@@ -15,6 +17,7 @@ from keras_sa.applications import SAResNet152
 from keras_sa.applications import feature_pyramid
 from keras_sa.layers import ShuffleAttention
 from keras_sa.weights.mapping import published_weights
+from keras_sa.weights.mapping import shuffled_order
 
 PARAMETERS = {
     SAResNet50: (25_557_740, 708),
@@ -140,6 +143,42 @@ def test_without_shuffle_is_another_function():
         golden.set_published_weights(model)
         logits.append(model.predict(images, verbose=0))
     assert abs(logits[0] - logits[1]).max() > 1e-3
+
+
+def test_a_network_without_shuffle_can_compute_the_same_with_permuted_weights():
+    """The channels of a stage are only named differently: nothing else is grouped.
+
+    So networks with and without shuffle that start at random and are trained by an
+    ordinary optimizer are draws from the same distribution.
+    """
+    with_shuffle, without = (
+        tiny_networks.build_tiny(
+            blocks=(2, 2), attention_options={"groups": 4, "shuffle": shuffle}
+        )
+        for shuffle in (True, False)
+    )
+    tiny_networks.randomise(with_shuffle)
+    # Where a channel of each stage's map is found if nothing shuffles.
+    places = {2: np.argsort(shuffled_order(64)), 3: np.argsort(shuffled_order(128))}
+    for source, target in zip(with_shuffle.layers, without.layers, strict=True):
+        values = source.get_weights()
+        match = re.fullmatch(r"conv(\d)_block(\d)_(\d)_(conv|bn)", source.name)
+        if match:
+            stage, block, part = map(int, match.groups()[:3])
+            if part in (0, 3):
+                values = [value[..., places[stage]] for value in values]
+            read = stage - 1 if block == 1 else stage
+            if match[4] == "conv" and part in (0, 1) and read in places:
+                values = [value[:, :, places[read]] for value in values]
+        if source.name == "predictions":
+            values[0] = values[0][places[3]]
+        target.set_weights(values)
+    images = golden.images("image", (2, 3, 32, 32))
+    np.testing.assert_allclose(
+        without.predict(images, verbose=0),
+        with_shuffle.predict(images, verbose=0),
+        atol=1e-5,
+    )
 
 
 def test_signature_is_that_of_keras_applications():
