@@ -4,17 +4,13 @@ from pathlib import Path
 
 import numpy as np
 
+from keras_sa.scripts.figures_measurement import PLACE_NAMES
 from keras_sa.scripts.figures_measurement import activations_of
 from keras_sa.scripts.figures_measurement import similarity
 
 # Okabe and Ito's colours, which colour-blind people tell apart, and other strokes.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#000000")
 STROKES = ("-", "--", ":", "-.", (0, (1, 2)))
-PLACES = {
-    "before": "before the last attention",
-    "after": "after the last attention",
-    "block": "output of the last block",
-}
 READINGS = {"scores": "mean score", "hits": "hit rate"}
 DRAWN_CLASSES = 5
 DPI = 100
@@ -55,10 +51,10 @@ def _group_scores(measured):
     from keras_sa.visualization.canvas import new_figure
 
     figure = new_figure(9, 5.2)
-    grid = figure.subplots(len(READINGS), len(PLACES), sharex=True, sharey="row")
+    grid = figure.subplots(len(READINGS), len(PLACE_NAMES), sharex=True, sharey="row")
     styles = _styles(measured)
     for row, (reading, label) in zip(grid, READINGS.items(), strict=True):
-        for axes, (place, title) in zip(row, PLACES.items(), strict=True):
+        for axes, (place, title) in zip(row, PLACE_NAMES.items(), strict=True):
             for (name, seed), arrays in measured.items():
                 values = arrays.get(f"{place}_{reading}")
                 if values is not None:
@@ -74,7 +70,7 @@ def _group_scores(measured):
                         label=name if seed == 0 else None,
                     )
             axes.grid(alpha=0.3)
-            if row is grid[0]:
+            if reading == "scores":
                 axes.set_title(title, fontsize=10)
         row[0].set_ylabel(f"{label} of a group")
         row[0].set_ylim(0)
@@ -126,25 +122,26 @@ def _class_similarity(measured, class_names):
 
     (name, _), arrays = next(iter(measured.items()))
     stages = activations_of(arrays)
-    figure = new_figure(11, 3.9)
-    grid = figure.subplots(1, 3, width_ratios=(1, 1, 1.1))
-    matrices = [np.corrcoef(stages[stage]) for stage in (min(stages), max(stages))]
+    ends = min(stages), max(stages)
+    matrices = [np.corrcoef(stages[stage]) for stage in ends]
     low = np.floor(10 * min(matrix.min() for matrix in matrices)) / 10
     ticks = range(len(class_names))
-    for axes, stage, matrix in zip(
-        grid, (min(stages), max(stages)), matrices, strict=False
-    ):
+    figure = new_figure(11.5, 4)
+    left, right = figure.subfigures(1, 2, width_ratios=(2, 1))
+    left.suptitle("correlation of two classes' profiles", fontsize=10)
+    grid = left.subplots(1, 2, sharey=True)
+    for axes, stage, matrix in zip(grid, ends, matrices, strict=True):
         image = axes.imshow(matrix, vmin=low, vmax=1, cmap="viridis")
-        axes.set_title(f"{name}, stage {stage}", fontsize=10)
+        axes.set_title(f"{name}, stage {stage}", fontsize=9)
         axes.set_xticks(ticks, class_names, rotation=90, fontsize=8)
-        axes.set_yticks(ticks, class_names if axes is grid[0] else [], fontsize=8)
-    figure.colorbar(
-        image, ax=grid[1], label="correlation of two classes' profiles", shrink=0.85
-    )
+        axes.set_yticks(ticks, class_names, fontsize=8)
+    left.colorbar(image, ax=grid, shrink=0.8)
+    right.suptitle("mean over all pairs of classes", fontsize=10)
+    axes = right.subplots()
     for (name, seed), own in measured.items():
         colour, stroke = _styles(measured)[name]
         profiles = activations_of(own)
-        grid[2].plot(
+        axes.plot(
             [f"stage {stage}" for stage in profiles],
             [similarity(values) for values in profiles.values()],
             "o",
@@ -154,10 +151,9 @@ def _class_similarity(measured, class_names):
             lw=1.3,
             label=name if seed == 0 else None,
         )
-    grid[2].set_ylim(0, 1)
-    grid[2].set_ylabel("mean correlation of two classes")
-    grid[2].grid(alpha=0.3)
-    grid[2].legend(fontsize=8)
+    axes.set_ylim(0, 1)
+    axes.grid(alpha=0.3)
+    axes.legend(fontsize=8)
     return figure
 
 
@@ -187,8 +183,8 @@ def _grad_cam(measured, class_names):
             row, pictures, arrays["predictions"][first], range(len(first)), strict=True
         ):
             best = int(scores.argmax())
-            title = "" if best == label else f"not {class_names[best]}?"
+            title = "" if best == label else f"{class_names[best]}?"
             draw_image(axes, picture, f"{scores[label]:.0%}")
-            axes.set_xlabel(title, fontsize=8)
+            axes.set_xlabel(title, fontsize=8, labelpad=2)
         row[0].set_ylabel(name)
     return figure

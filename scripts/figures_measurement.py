@@ -15,6 +15,11 @@ PLACES = {
     "after": (f"{LAST_BLOCK}_attention", "output"),
     "block": (f"{LAST_BLOCK}_out", "output"),
 }
+PLACE_NAMES = {
+    "before": "before the last attention",
+    "after": "after the last attention",
+    "block": "at the last block's output",
+}
 
 
 def measure(model, test) -> dict[str, np.ndarray]:
@@ -101,45 +106,65 @@ def map_correlation(first: np.ndarray, second: np.ndarray) -> float:
 
 
 def summary(measured: dict[tuple[str, int], dict]) -> list[dict[str, str]]:
-    """A row of numbers for each network, for `benchmark_report.report`.
+    """A row for each quantity, for `benchmark_report.report`.
 
     Args:
         measured: What `measure` returned, by the network's name and seed.
+
+    Returns:
+        Under the name of every kind of network its numbers, one for each seed.
     """
-    rows = []
-    for (name, seed), arrays in measured.items():
-        row = {
-            "network": name,
-            "seed": str(seed),
-            "accuracy": f"{arrays['accuracy']:.4f}",
-            "whole score": f"{arrays['whole_scores'].mean():.3f}",
+    kinds = list(dict.fromkeys(name for name, _ in measured))
+    numbers = {network: _numbers(measured, network) for network in measured}
+    quantities = dict.fromkeys(itertools.chain(*numbers.values()))
+    return [
+        {"": quantity}
+        | {
+            kind: "  ".join(
+                f"{own[quantity]:.3f}"
+                for (name, _), own in numbers.items()
+                if name == kind and quantity in own
+            )
+            for kind in kinds
         }
-        for place in PLACES:
-            scores, hits = (
-                arrays.get(f"{place}_{kind}") for kind in ("scores", "hits")
-            )
-            row[f"score {place}"] = "" if scores is None else f"{scores.mean():.3f}"
-            row[f"hits {place}"] = "" if hits is None else f"{hits.mean():.3f}"
-        for stage, profiles in activations_of(arrays).items():
-            row[f"similarity {stage}"] = f"{similarity(profiles):.3f}"
-        row["heat on object"] = f"{arrays['heat_on_object']:.3f}"
-        row["object"] = f"{arrays['object_share']:.3f}"
-        row["maps, other kinds"], row["maps, other seeds"] = (
-            _mean_correlation(measured, arrays, others)
-            for others in (
-                [n for n in measured if n[0] != name],
-                [n for n in measured if n[0] == name and n[1] != seed],
-            )
-        )
-        rows.append(row)
-    return rows
+        for quantity in quantities
+    ]
 
 
-def _mean_correlation(measured, arrays, others):
-    if not others:
-        return ""
-    values = [map_correlation(arrays["maps"], measured[o]["maps"]) for o in others]
-    return f"{np.mean(values):.3f}"
+def _numbers(measured, network):
+    arrays = measured[network]
+    numbers = {
+        "accuracy": arrays["accuracy"],
+        "mean score of whole images": arrays["whole_scores"].mean(),
+        "hit rate of whole images": arrays["whole_hits"].mean(),
+    }
+    for place, label in PLACE_NAMES.items():
+        if f"{place}_scores" in arrays:
+            numbers |= {
+                f"mean group score {label}": arrays[f"{place}_scores"].mean(),
+                f"hit rate of groups {label}": arrays[f"{place}_hits"].mean(),
+            }
+    for stage, profiles in activations_of(arrays).items():
+        numbers[f"similarity of classes, stage {stage}"] = similarity(profiles)
+    numbers |= {
+        "Grad-CAM's share on the object": arrays["heat_on_object"],
+        "object's share of the image": arrays["object_share"],
+    }
+    name, seed = network
+    others = {
+        "other kinds, same seed": [
+            n for n in measured if n[0] != name and n[1] == seed
+        ],
+        "same kind, other seeds": [
+            n for n in measured if n[0] == name and n[1] != seed
+        ],
+    }
+    for label, networks in others.items():
+        if networks:
+            numbers[f"correlation of Grad-CAMs: {label}"] = np.mean(
+                [map_correlation(arrays["maps"], measured[n]["maps"]) for n in networks]
+            )
+    return numbers
 
 
 def _all(test):
