@@ -23,6 +23,7 @@ EXTRAS = {
     "benchmark": ["pillow>=10.1", "scikit-image>=0.26", "scikit-learn>=1.4.2"],
     "detection": ["matplotlib>=3.8", "pycocotools>=2.0.10"],
     "fast-detection": ["faster-coco-eval>=1.8", "hotcoco>=1.3"],
+    "keras-hub": ["keras-hub>=0.32"],
     "onnx": ["onnx>=1.23", "onnxruntime>=1.32", "tf2onnx>=1.17"],
     "openvino": ["openvino>=2026.4", "nncf>=3.4"],
     "safetensors": ["safetensors>=0.8"],

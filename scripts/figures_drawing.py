@@ -104,7 +104,6 @@ def _class_activations(measured, class_names):
             f"{similarity(profiles):.2f}",
             fontsize=9,
         )
-        axes.set_ylim(0)
         axes.margins(x=0.01)
         axes.grid(alpha=0.3)
     grid[-1].set_xlabel("group of channels")
@@ -151,7 +150,8 @@ def _class_similarity(measured, class_names):
             lw=1.3,
             label=name if seed == 0 else None,
         )
-    axes.set_ylim(0, 1)
+    axes.axhline(0, color="black", lw=0.6)
+    axes.set_ylim(top=1)
     axes.grid(alpha=0.3)
     axes.legend(fontsize=8)
     return figure
