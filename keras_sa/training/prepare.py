@@ -9,6 +9,9 @@ from keras_sa.training import own_loss
 from keras_sa.training import steps
 from keras_sa.training.batch_norm import moments
 
+# Between the seeds of two replicas; layers' own seeds are far from each other.
+SEED_STEP = 1_000_003
+
 
 def prepare(model: keras.Model, synchronized: bool = True) -> keras.Model:
     """Makes training under a `tf.distribute` strategy give one device's result.
@@ -21,7 +24,8 @@ def prepare(model: keras.Model, synchronized: bool = True) -> keras.Model:
     unevenly they are spread; gradients are summed over the replicas before they are
     clipped, checked for overflow and accumulated; batch norms take their statistics
     over all replicas. A sample whose weight is zero is no sample: it counts in no
-    mean, no metric and no batch statistic, so it can pad a batch.
+    mean, no metric and no batch statistic, so it can pad a batch. Random layers such
+    as dropout draw other numbers in every replica.
 
     The detectors of this package have their own loss, see `own_loss.has_own_loss`.
     Their batches must be full, and their batch norms are as Keras has them.
@@ -54,6 +58,7 @@ def prepare(model: keras.Model, synchronized: bool = True) -> keras.Model:
     _check_model(model)
     _check_scope(model)
     keras_hooks.set_building(model)
+    keras_hooks.set_seeds(model, _seed_of_replica)
     if own_loss.has_own_loss(model):
         keras_hooks.set_steps(
             model,
@@ -70,6 +75,17 @@ def prepare(model: keras.Model, synchronized: bool = True) -> keras.Model:
         predict_step=functools.partial(steps.predict_step, model),
     )
     return model
+
+
+def _seed_of_replica():
+    """What makes the random numbers of a replica its own; 0 on one device."""
+    import tensorflow as tf
+
+    context = tf.distribute.get_replica_context()
+    # Not a step: Keras' building calls the layers without a replica.
+    if context is None:
+        return 0
+    return SEED_STEP * context.replica_id_in_sync_group
 
 
 def _check_model(model):

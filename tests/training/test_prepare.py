@@ -121,3 +121,42 @@ def test_losses_of_two_kinds_are_refused():
     x, y = np.ones((4, 4)), np.ones((4, 1))
     with pytest.raises(ValueError, match="must be of one kind"):
         prepare(model).fit(x, (y, y), verbose=0)
+
+
+def masks_of_replicas(strategy, mend):
+    with strategy.scope():
+        # A nested model, as a base that is fine-tuned.
+        dropout = keras.Sequential([keras.Input((512,)), keras.layers.Dropout(0.5)])
+        model = keras.Sequential([keras.Input((512,)), dropout])
+        model.compile("sgd", "mse")
+    if mend:
+        prepare(prepare(model))
+    ones = tf.ones((1, 512))
+    step = tf.function(lambda: strategy.run(lambda: model(ones, training=True)))
+    return [
+        [np.asarray(mask) for mask in strategy.experimental_local_results(step())]
+        for _ in range(2)
+    ]
+
+
+def test_random_layers_differ_between_replicas_and_steps(two):
+    np.testing.assert_array_equal(*masks_of_replicas(two, mend=False)[0])
+    steps = masks_of_replicas(two, mend=True)
+    masks = [mask for step in steps for mask in step]
+    for i, a in enumerate(masks):
+        assert set(np.unique(a)) == {0.0, 2.0}
+        for b in masks[:i]:
+            # Of independent masks a half agrees, within five standard deviations.
+            assert abs(np.mean(a == b) - 0.5) < 5 * 0.5 / np.sqrt(512)
+
+
+def test_random_layers_of_one_device_draw_what_they_drew():
+    x = np.ones((8, 16), "float32")
+
+    def drawn(mend):
+        keras.utils.set_random_seed(0)
+        model = keras.Sequential([keras.Input((16,)), keras.layers.Dropout(0.5)])
+        model.compile("sgd", "mse")
+        return (prepare(model) if mend else model)(x, training=True)
+
+    np.testing.assert_array_equal(drawn(mend=True), drawn(mend=False))

@@ -14,6 +14,7 @@ from keras_sa.training.keras_hooks.model import loss_tracker
 from keras_sa.training.keras_hooks.model import reduction_axes
 from keras_sa.training.keras_hooks.model import set_building
 from keras_sa.training.keras_hooks.model import set_moments
+from keras_sa.training.keras_hooks.model import set_seeds
 from keras_sa.training.keras_hooks.model import set_steps
 from keras_sa.training.keras_hooks.optimizer import set_updates
 from keras_sa.training.keras_hooks.table import HOOKS
@@ -31,6 +32,7 @@ __all__ = [
     "reduction_axes",
     "set_building",
     "set_moments",
+    "set_seeds",
     "set_steps",
     "set_updates",
 ]

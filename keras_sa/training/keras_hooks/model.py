@@ -42,6 +42,25 @@ def set_moments(
     object.__setattr__(layer, "_moments", masked_moments)
 
 
+def set_seeds(model: keras.Model, offset: Callable) -> None:
+    """Moves the seeds that the model's random layers draw from.
+
+    Args:
+        model: A model with dropout, noise or augmentation in it.
+        offset: A function without arguments that returns what is added to a seed.
+    """
+    for layer in layers_of(model, keras.layers.Layer):
+        for generator in layer._seed_generators:
+            generator.__dict__.pop("next", None)
+            draw = generator.next
+
+            def next_seed(ordered=True, draw=draw):
+                seed = draw(ordered)
+                return seed + keras.ops.cast([offset(), 0], seed.dtype)
+
+            object.__setattr__(generator, "next", next_seed)
+
+
 def reduction_axes(layer: keras.layers.BatchNormalization) -> list[int]:
     """The axes over which a batch norm takes its statistics."""
     return layer._reduction_axes
