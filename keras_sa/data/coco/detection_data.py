@@ -145,6 +145,8 @@ class DetectionData:
             dataset = dataset.apply(tf.data.experimental.assert_cardinality(count))
         options = tf.data.Options()
         options.deterministic = True
+        # Its thread may keep a finished epoch waiting for as long as that took.
+        options.autotune.enabled = False
         # The parts of the workers are made here already.
         options.experimental_distribute.auto_shard_policy = (
             tf.data.experimental.AutoShardPolicy.OFF
