@@ -2,6 +2,7 @@
 
 import typer
 
+from keras_sa.scripts.benchmark_attention import attention
 from keras_sa.scripts.benchmark_input import input_pipeline
 from keras_sa.scripts.benchmark_layer import layer
 from keras_sa.scripts.benchmark_network import network
@@ -11,6 +12,7 @@ from keras_sa.scripts.benchmark_strategy import strategy
 app = typer.Typer(no_args_is_help=True, help="Measure speed and memory.")
 app.command()(layer)
 app.command()(network)
+app.command()(attention)
 app.command("input")(input_pipeline)
 app.command()(serving)
 app.command()(strategy)

@@ -7,6 +7,7 @@ import typer
 from keras_sa.scripts import benchmark
 from keras_sa.scripts import detect
 from keras_sa.scripts.client import client
+from keras_sa.scripts.compare import compare
 from keras_sa.scripts.convert import convert
 from keras_sa.scripts.demo import demo
 from keras_sa.scripts.evaluate import evaluate
@@ -29,6 +30,7 @@ COMMANDS = (
     demo,
     train,
     evaluate,
+    compare,
     predict,
     explain,
     launch,

@@ -15,7 +15,7 @@ def write_networks(folder: Path, formats: list[str]) -> None:
 
     The reference is written by Keras itself, as its users do it.
     """
-    from keras_sa.scripts.benchmark_network import build
+    from keras_sa.scripts.network_costs import build
     from keras_sa.serving import convert
     from keras_sa.serving import export
 
@@ -30,7 +30,7 @@ def write_networks(folder: Path, formats: list[str]) -> None:
         saved_model = folder / name
         if saved_model.exists() and not missing:
             continue
-        network = build(50, attention, SIZE)
+        network = build({"depth": 50, "attention": attention}, (SIZE, SIZE, 3))
         if not saved_model.exists():
             export(network, saved_model)
         for kind in missing:
