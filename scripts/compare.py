@@ -179,7 +179,7 @@ def _run(arm, seed, settings, train, test):
     autotune.autotune.enabled = False
     dataset = dataset.with_options(autotune)
     started = time.process_time()
-    model.fit(dataset, epochs=settings["epochs"], verbose=0)
+    model.fit(dataset, epochs=settings["epochs"], shuffle=False, verbose=0)
     seconds = time.process_time() - started
     loss, accuracy = model.evaluate(*test[:2], batch_size=500, verbose=0)
     return {

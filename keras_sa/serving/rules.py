@@ -26,8 +26,6 @@ def _padding(emitter, call):
 
 def _convolution(emitter, call):
     layer = call.layer
-    if type(layer) is not layers.Conv2D:
-        return None
     source = emitter.single(call)
     padding = layer.padding
     if isinstance(source, Padded) and _is_same_padding(source.layer, layer):
@@ -183,12 +181,12 @@ def _global_average(emitter, call):
 
 
 RULES = (
-    (layers.ZeroPadding2D, _padding),
-    (layers.Conv2D, _convolution),
-    (layers.BatchNormalization, _batch_norm),
-    (ShuffleAttention, _shuffle_attention),
-    (layers.Add, _add),
-    (layers.Activation, _activation),
-    (layers.GlobalAveragePooling2D, _global_average),
+    ((layers.ZeroPadding2D,), _padding),
+    ((layers.Conv2D,), _convolution),
+    ((layers.BatchNormalization,), _batch_norm),
+    ((ShuffleAttention,), _shuffle_attention),
+    ((layers.Add,), _add),
+    ((layers.Activation,), _activation),
+    ((layers.GlobalAveragePooling2D,), _global_average),
     (CHANNELWISE, _channelwise),
 )

@@ -61,12 +61,13 @@ class RunTable:
             return []
         with self.path.open(newline="") as file:
             reader = csv.DictReader(file)
+            found = tuple(reader.fieldnames or ())
             rows = list(reader)
-        if tuple(reader.fieldnames or ()) != self.columns or any(
+        if found != self.columns or any(
             None in row or None in row.values() for row in rows
         ):
             raise ValueError(
                 f"{str(self.path)!r} is not a table with the columns "
-                f"{list(self.columns)}. Received: {reader.fieldnames}"
+                f"{list(self.columns)}. Received: {list(found)} and {len(rows)} rows"
             )
         return rows

@@ -8,6 +8,8 @@ from serving_samples import small_network
 
 from keras_sa.layers import ShuffleAttention
 from keras_sa.serving import fuse
+from keras_sa.study import AblatedShuffleAttention
+from keras_sa.study import register_ablations
 
 ALL = "left as they are: none"
 
@@ -47,6 +49,18 @@ def test_the_logits_are_the_same(options):
     assert str(report).endswith(ALL)
     kinds = {type(layer) for layer in fused.layers}
     assert not kinds & {keras.layers.BatchNormalization, ShuffleAttention}
+
+
+@pytest.mark.parametrize("part", AblatedShuffleAttention.PARTS)
+def test_a_subclass_computes_what_it_computed(part):
+    register_ablations()
+    model = small_network(
+        "sa_ablated",
+        classifier_activation=None,
+        attention_options={"groups": 4, "without": part},
+    )
+    _, report = assert_equivalent(randomize(model))
+    assert "conv2_block1_attention" in report.unchanged
 
 
 @pytest.mark.parametrize("attention", ["se", "cbam", "bam", "sge", "eca"])

@@ -1,0 +1,124 @@
+"""Run tables, intervals and the report's claims."""
+
+import math
+
+import numpy as np
+import pytest
+import typer
+from typer.testing import CliRunner
+
+from keras_sa.scripts.compare import compare
+from keras_sa.study import RunTable
+from keras_sa.study import mean_interval
+from keras_sa.study import paired_difference
+from keras_sa.study import write_report
+
+COLUMNS = ("arm", "seed", "accuracy")
+# The 97.5 % quantiles of Student's t, as printed in tables, by degrees of freedom.
+QUANTILES = {1: 12.706, 2: 4.303, 4: 2.776, 9: 2.262}
+
+
+@pytest.mark.parametrize("freedom", QUANTILES)
+def test_intervals_are_students(freedom):
+    values = list(np.random.default_rng(freedom).standard_normal(freedom + 1))
+    interval = mean_interval(values)
+    error = np.std(values, ddof=1) / math.sqrt(len(values))
+    assert interval.mean == pytest.approx(np.mean(values))
+    # The table has three decimals.
+    assert interval.half_width == pytest.approx(QUANTILES[freedom] * error, rel=2e-4)
+
+
+def test_a_single_run_has_no_interval():
+    interval = mean_interval([0.5])
+    assert math.isnan(interval.half_width)
+    assert not interval.excludes_zero
+
+
+def test_differences_are_taken_within_a_seed():
+    noise = np.random.default_rng(0).standard_normal(8)
+    better = {seed: noise[seed] + 0.01 + 1e-4 * (seed % 2) for seed in range(6)}
+    reference = dict(enumerate(noise))
+    difference = paired_difference(better, reference)
+    # The seeds' own noise is a hundred times larger and cancels.
+    assert difference.excludes_zero
+    assert difference.runs == 6
+    assert difference.mean == pytest.approx(0.01005)
+    assert paired_difference({1: 0.5}, {2: 0.5}) is None
+
+
+def test_the_report_ranks_only_what_the_runs_carry(tmp_path):
+    rng = np.random.default_rng(0)
+    same = {n: dict(enumerate(rng.normal(0.9, 0.01, 5))) for n in ("none", "se", "sa")}
+    assert "these runs carry no ranking" in write_report(tmp_path, "same", same, {})
+    better = {seed: value + 0.05 for seed, value in same["none"].items()}
+    text = write_report(tmp_path, "better", {**same, "eca": better}, {})
+    assert "- eca is above none" in text
+    assert "no ranking" not in text
+    assert "se is" not in text
+    assert (tmp_path / "accuracy.png").read_bytes()[1:4] == b"PNG"
+
+
+def test_costs_become_columns_and_a_picture(tmp_path):
+    results = {"none": {0: 0.5, 1: 0.6}, "sa": {0: 0.6, 1: 0.7}}
+    costs = {"none": {"parameters": 1000}, "sa": {"parameters": 1024}}
+    text = write_report(tmp_path, "costs", results, costs)
+    assert "| 1,024 |" in text
+    assert (tmp_path / "cost.png").is_file()
+
+
+def test_a_table_goes_on_and_refuses_other_settings(tmp_path):
+    RunTable(tmp_path, {"epochs": 5}, COLUMNS).add(
+        {"arm": "sa", "seed": 0, "accuracy": 0.5}
+    )
+    table = RunTable(tmp_path, {"epochs": 5}, COLUMNS)
+    assert table.rows == [{"arm": "sa", "seed": "0", "accuracy": "0.5"}]
+    with pytest.raises(ValueError, match="other settings.*'epochs': 5.*'epochs': 6"):
+        RunTable(tmp_path, {"epochs": 6}, COLUMNS)
+
+
+@pytest.mark.parametrize(
+    "text", ["", "arm,seed\nsa,0\n", "arm,seed,accuracy\nsa,0\n", "\0\1"], ids=repr
+)
+def test_a_damaged_table_is_refused(tmp_path, text):
+    RunTable(tmp_path, {}, COLUMNS)
+    (tmp_path / "runs.csv").write_text(text)
+    with pytest.raises(ValueError, match="is not a table with the columns"):
+        RunTable(tmp_path, {}, COLUMNS)
+
+
+def run(directory, *arguments):
+    app = typer.Typer()
+    app.command()(compare)
+    small = "--blocks 1 --width 16 --image-size 8 --epochs 1 --images 64 --no-costs"
+    return CliRunner().invoke(
+        app, ["digits", "--directory", str(directory), *small.split(), *arguments]
+    )
+
+
+def test_compare_does_the_missing_runs(tmp_path):
+    arms = ["--arm", "none", "--arm", "sa_no_norm", "--seeds", "2"]
+    first = run(tmp_path / "a", *arms, "--runs", "3")
+    assert first.exit_code == 0, first.output
+    table = (tmp_path / "a" / "runs.csv").read_text().splitlines()
+    assert len(table) == 1 + 3
+    second = run(tmp_path / "a", *arms)
+    assert second.exit_code == 0, second.output
+    after = (tmp_path / "a" / "runs.csv").read_text().splitlines()
+    assert after[:4] == table
+    assert [line.split(",")[:2] for line in after[1:]] == [
+        ["none", "0"],
+        ["sa_no_norm", "0"],
+        ["none", "1"],
+        ["sa_no_norm", "1"],
+    ]
+    # A run does not depend on those before it.
+    run(tmp_path / "b", "--arm", "none", "--seeds", "2")
+    alone = (tmp_path / "b" / "runs.csv").read_text().splitlines()
+    assert alone[2].split(",")[2:4] == after[3].split(",")[2:4]
+
+
+def test_compare_refuses_unknown_networks(tmp_path):
+    result = run(tmp_path, "--arm", "simam")
+    assert result.exit_code == 2
+    assert "An arm must be one of" in result.output
+    assert not (tmp_path / "settings.json").exists()
