@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 
 from keras_sa.scripts.figures_measurement import PLACE_NAMES
-from keras_sa.scripts.figures_measurement import activations_of
+from keras_sa.scripts.figures_measurement import by_stage
 from keras_sa.scripts.figures_measurement import similarity
 
 # Okabe and Ito's colours, which colour-blind people tell apart, and other strokes.
@@ -85,7 +85,7 @@ def _class_activations(measured, class_names):
     from keras_sa.visualization.canvas import new_figure
 
     (name, _), arrays = next(iter(measured.items()))
-    stages = activations_of(arrays)
+    stages = by_stage(arrays, "activations")
     figure = new_figure(9, 1.75 * len(stages) + 0.8)
     grid = figure.subplots(len(stages), 1, sharex=True)
     drawn = np.linspace(0, len(class_names) - 1, DRAWN_CLASSES).round().astype(int)
@@ -120,7 +120,7 @@ def _class_similarity(measured, class_names):
     from keras_sa.visualization.canvas import new_figure
 
     (name, _), arrays = next(iter(measured.items()))
-    stages = activations_of(arrays)
+    stages = by_stage(arrays, "activations")
     ends = min(stages), max(stages)
     matrices = [np.corrcoef(stages[stage]) for stage in ends]
     low = np.floor(10 * min(matrix.min() for matrix in matrices)) / 10
@@ -139,7 +139,7 @@ def _class_similarity(measured, class_names):
     axes = right.subplots()
     for (name, seed), own in measured.items():
         colour, stroke = _styles(measured)[name]
-        profiles = activations_of(own)
+        profiles = by_stage(own, "activations")
         axes.plot(
             [f"stage {stage}" for stage in profiles],
             [similarity(values) for values in profiles.values()],

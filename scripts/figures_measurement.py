@@ -49,6 +49,7 @@ def measure(model, test) -> dict[str, np.ndarray]:
             found[f"{place}_hits"] = result.hits
             found["whole_scores"] = result.whole_scores
             found["whole_hits"] = result.whole_hits
+    found |= gate_deviations(model, images[some])
     seen = _first_of_each_class(labels, SEEN_IMAGES)
     images, labels = images[seen], labels[seen]
     for name, values in class_activations(
@@ -71,12 +72,28 @@ def measure(model, test) -> dict[str, np.ndarray]:
     }
 
 
-def activations_of(arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """The class activations among the arrays, by the stage's number."""
+def gate_deviations(model, images) -> dict[str, float]:
+    """How far the gates of each attention differ: between images, positions, channels.
+
+    Args:
+        model: A network; without attention the result is empty.
+        images: A batch as it takes it.
+    """
+    from keras_sa.visualization import attention_maps
+    from keras_sa.visualization.attention_maps import gated_layers
+
+    if not gated_layers(model):
+        return {}
+    gates = attention_maps(model, images)
+    return {f"gates_{name}": values.std() for name, values in gates.items()}
+
+
+def by_stage(arrays: dict[str, np.ndarray], kind: str) -> dict[str, np.ndarray]:
+    """The `"activations"` or `"gates"` that `measure` returned, by the stage."""
     return {
         re.search(r"conv(\d+)", name)[1]: values
         for name, values in arrays.items()
-        if name.startswith("activations_")
+        if name.startswith(f"{kind}_")
     }
 
 
@@ -144,8 +161,10 @@ def _numbers(measured, network):
                 f"mean group score {label}": arrays[f"{place}_scores"].mean(),
                 f"hit rate of groups {label}": arrays[f"{place}_hits"].mean(),
             }
-    for stage, profiles in activations_of(arrays).items():
+    for stage, profiles in by_stage(arrays, "activations").items():
         numbers[f"similarity of classes, stage {stage}"] = similarity(profiles)
+    for stage, deviation in by_stage(arrays, "gates").items():
+        numbers[f"standard deviation of the gates, stage {stage}"] = deviation
     numbers |= {
         "Grad-CAM's share on the object": arrays["heat_on_object"],
         "object's share of the image": arrays["object_share"],

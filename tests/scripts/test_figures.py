@@ -4,6 +4,7 @@ import csv
 
 import numpy as np
 import pytest
+import tiny_networks
 import typer
 from PIL import Image
 from sklearn import datasets
@@ -11,6 +12,7 @@ from typer.testing import CliRunner
 
 from keras_sa.scripts.figures import figures
 from keras_sa.scripts.figures_drawing import draw
+from keras_sa.scripts.figures_measurement import gate_deviations
 from keras_sa.scripts.figures_measurement import map_correlation
 from keras_sa.scripts.figures_measurement import similarity
 from keras_sa.scripts.figures_measurement import summary
@@ -50,6 +52,8 @@ def arrays(seed, attention=True):
     for place in ("before", "after", "block") if attention else ("block",):
         found[f"{place}_scores"] = np.full((3, 64), 0.25)
         found[f"{place}_hits"] = rng.random((3, 64)) < 0.5
+    if attention:
+        found["gates_conv2_block1_attention"] = 0.125
     return found
 
 
@@ -70,6 +74,8 @@ def test_numbers_are_those_of_each_network_and_seed(measured):
     early = rows["similarity of classes, stage 2"]
     assert early == {"SA": "1.000  1.000", "no attention": "1.000"}
     assert float(rows["similarity of classes, stage 5"]["no attention"]) < 0.5
+    gates = rows["standard deviation of the gates, stage 2"]
+    assert gates == {"SA": "0.125  0.125", "no attention": ""}
     # The fixtures' maps depend on the seed alone.
     kinds = rows["correlation of Grad-CAMs: other kinds, same seed"]
     assert kinds == {"SA": "1.000", "no attention": "1.000"}
@@ -82,6 +88,17 @@ def test_similarity_is_the_mean_over_pairs_of_classes():
     same = np.arange(4.0)
     assert similarity(np.stack([same, 2 * same + 1])) == pytest.approx(1)
     assert similarity(np.stack([same, same, -same])) == pytest.approx(-1 / 3)
+
+
+def test_gates_differ_in_trained_networks_only():
+    images = np.random.default_rng(0).standard_normal((2, 32, 32, 3))
+    plain = tiny_networks.build_tiny(None)
+    assert gate_deviations(plain, images) == {}
+    network = tiny_networks.build_tiny()
+    name = "gates_conv2_block1_attention"
+    assert gate_deviations(network, images)[name] < 1e-6
+    tiny_networks.randomise(network)
+    assert gate_deviations(network, images)[name] > 1e-3
 
 
 def test_constant_maps_have_no_correlation():
