@@ -34,16 +34,16 @@ def cost_rows(
     from keras_sa.utils.timing import interleaved
 
     rows = []
+    models = {name: build(options, shape) for name, options in variants.items()}
     for count in inference_batches:
         functions = {
-            name: inference(build(options, shape), count, shape)
-            for name, options in variants.items()
+            name: inference(model, count, shape) for name, model in models.items()
         }
         times = interleaved(functions, 3 * repeats if count == 1 else repeats)
         rows += timing_rows(f"inference, batch {count}", times, reference)
     functions = {
-        name: training_step(build(options, shape), training_batch, shape)
-        for name, options in variants.items()
+        name: training_step(model, training_batch, shape)
+        for name, model in models.items()
     }
     times = interleaved(functions, max(3, repeats // 2))
     rows += timing_rows(f"training step, batch {training_batch}", times, reference)
