@@ -46,6 +46,7 @@ EXTRAS["test"] = [
     "build>=1.2.1",
     "psutil>=5.9.8",
     "pytest>=8.2",
+    "pytest-xdist>=3.8",
     "ruff==0.17.6",
 ]
 

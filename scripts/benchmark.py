@@ -1,21 +1,39 @@
 """Measurements; every one prints what it compared, on which machine, and ratios."""
 
+from pathlib import Path
+from typing import Annotated
+
 import typer
 
 from keras_sa.scripts.benchmark_attention import attention
+from keras_sa.scripts.benchmark_formats import formats
 from keras_sa.scripts.benchmark_input import input_pipeline
 from keras_sa.scripts.benchmark_layer import layer
 from keras_sa.scripts.benchmark_network import network
 from keras_sa.scripts.benchmark_serving import serving
 from keras_sa.scripts.benchmark_strategy import strategy
 
-app = typer.Typer(no_args_is_help=True, help="Measure speed and memory.")
+app = typer.Typer(invoke_without_command=True)
 app.command()(layer)
 app.command()(network)
 app.command()(attention)
+app.command()(formats)
 app.command("input")(input_pipeline)
 app.command()(serving)
 app.command()(strategy)
+
+
+@app.callback()
+def benchmark(
+    context: typer.Context,
+    output: Annotated[
+        Path, typer.Option(help="A folder for the CSV and PNG of all runtimes.")
+    ] = Path("benchmark"),
+) -> None:
+    """Measure speed and memory; without a command, of served networks."""
+    if context.invoked_subcommand is None:
+        serving(output=output)
+
 
 if __name__ == "__main__":
     app()

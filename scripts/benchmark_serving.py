@@ -54,7 +54,6 @@ def _measure(folder, batches, runtimes, repeats, output):
             times = interleaved(build(folder, batch), count)
             rows += timing_rows(f"{name}, batch {batch}", times, contenders.PLAIN)
             if contenders.KERAS in times:
-                del times[contenders.PLAIN]
                 what = f"{name}, batch {batch}, against Keras"
                 rows += timing_rows(what, times, contenders.KERAS)
             for variant, values in times.items():

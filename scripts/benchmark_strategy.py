@@ -28,7 +28,10 @@ def strategy(
     from keras_sa.training import make_strategy
     from keras_sa.training.recipes import get_recipe
 
-    recipe = get_recipe("fine_tune" if network == "sa_resnet50" else network)
+    try:
+        recipe = get_recipe("fine_tune" if network == "sa_resnet50" else network)
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from error
     batch = batch or recipe.batch_size
     shape = (size or recipe.image_size,) * 2 + (recipe.channels,)
     # The CPU is cut into devices before anything is computed.
