@@ -38,7 +38,8 @@ def formats(
 ) -> None:
     """Compares what each format answers with the network itself, and how fast.
 
-    int8 needs a trained network: ranges are taken from its training images.
+    int8 takes its ranges from training images. Without a training they are random,
+    like the network: then only its speed says something.
     """
     from keras_sa.scripts.benchmark_report import report
 
@@ -63,7 +64,7 @@ def _full():
     options = {"depth": 50, "attention": "sa", "classifier_activation": None}
     shape = (SIZE, SIZE, 3)
     images = np.random.default_rng(0).standard_normal((8, *shape)).astype("float32")
-    return build(options, shape), images, None
+    return build(options, shape), images, [images]
 
 
 def _trained(directory):
@@ -106,10 +107,7 @@ def _rows(network, formats, inputs, calibration, batch, repeats, folder):
     from keras_sa.utils.timing import median_ratio
 
     names = [
-        (format, precision)
-        for format in formats
-        for precision in PRECISIONS[format]
-        if precision != "int8" or calibration is not None
+        (format, precision) for format in formats for precision in PRECISIONS[format]
     ]
     functions = {REFERENCE: _keras_function(network)}
     sizes = {REFERENCE: None}
@@ -127,6 +125,10 @@ def _rows(network, formats, inputs, calibration, batch, repeats, folder):
     rows = []
     for name, answer in answers.items():
         float32 = (name[0], "float32") if name != REFERENCE else REFERENCE
+        if name[0] == "saved_model":
+            # It answers probabilities.
+            answer = np.log(np.maximum(answer, 1e-30))
+            answer += expected.max(1, keepdims=True) - answer.max(1, keepdims=True)
         agree = np.mean(answer.argmax(1) == expected.argmax(1))
         rows.append(
             {
