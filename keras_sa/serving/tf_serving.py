@@ -29,7 +29,7 @@ MONITORING = """prometheus_config {{
 COMPOSE = """# For the real server. Never run: there was no Docker where it was written.
 services:
   {name}:
-    image: tensorflow/serving:latest  # pin the version that you test
+    image: tensorflow/serving:2.19.1
     read_only: true
     tmpfs: [/tmp]
     ports:
