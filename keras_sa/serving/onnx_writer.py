@@ -38,6 +38,7 @@ class OnnxWriter:
         self.onnx = require_extra("onnx", "onnx")
         self.nodes = []
         self.weights = []
+        self.layers = {}
         self.count = 0
 
     def constant(self, array) -> str:
@@ -45,6 +46,12 @@ class OnnxWriter:
         array = np.ascontiguousarray(array)
         self.weights.append(self.onnx.numpy_helper.from_array(array, name))
         return name
+
+    def once(self, layer, write) -> list[str]:
+        """The weights of a layer, which may be called more than once."""
+        if id(layer) not in self.layers:
+            self.layers[id(layer)] = write(self, layer)
+        return self.layers[id(layer)]
 
     def node(self, kind: str, *inputs: str, **attributes) -> str:
         output = self._name(kind.lower())
@@ -145,13 +152,10 @@ def _convolution(writer, call, x):
     dilated = zip(size, layer.dilation_rate, strict=True)
     total = [(n - 1) * rate if same else 0 for n, rate in dilated]
     before = [n // 2 for n in total]
-    weights = [writer.constant(_array(layer.kernel).transpose(3, 2, 0, 1))]
-    if layer.use_bias:
-        weights.append(writer.constant(_array(layer.bias)))
     y = writer.node(
         "Conv",
         x,
-        *weights,
+        *writer.once(layer, _convolution_weights),
         kernel_shape=list(size),
         strides=list(strides),
         dilations=list(layer.dilation_rate),
@@ -159,6 +163,13 @@ def _convolution(writer, call, x):
         pads=[*before, *(n - b for n, b in zip(total, before, strict=True))],
     )
     return writer.activation(layer.activation, y)
+
+
+def _convolution_weights(writer, layer):
+    weights = [writer.constant(_array(layer.kernel).transpose(3, 2, 0, 1))]
+    if layer.use_bias:
+        weights.append(writer.constant(_array(layer.bias)))
+    return weights
 
 
 def _padding(writer, call, x):

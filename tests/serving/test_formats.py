@@ -1,5 +1,7 @@
 """Every format gives the network's numbers in its own runtime."""
 
+import math
+
 import keras
 import numpy as np
 import pytest
@@ -7,6 +9,7 @@ from serving_samples import randomize
 from serving_samples import small_network
 
 from keras_sa.serving.formats import convert
+from keras_sa.serving.fuse import fuse
 
 SUFFIXES = {
     "keras": ".keras",
@@ -111,6 +114,18 @@ def test_onnx_of_every_kind_of_network(tmp_path):
         np.testing.assert_allclose(
             run_onnx(path, images()), expected, rtol=0, atol=1e-4 * expected.std()
         )
+
+
+def test_onnx_stores_every_weight_once(logits_model, tmp_path):
+    onnx = pytest.importorskip("onnx")
+    network = onnx.load(convert(logits_model, tmp_path / "network.onnx", "onnx"))
+    floats = [
+        math.prod(tensor.dims)
+        for tensor in network.graph.initializer
+        if tensor.data_type == onnx.TensorProto.FLOAT
+    ]
+    # A convolution that is called on the maps and on their mean counts once.
+    assert sum(floats) == fuse(logits_model).count_params()
 
 
 @pytest.mark.filterwarnings("ignore")
