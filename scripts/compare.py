@@ -52,6 +52,7 @@ def compare(
     """
     import tensorflow as tf
 
+    from keras_sa.scripts.compare_report import report_comparison
     from keras_sa.study import ABLATIONS
     from keras_sa.study import MODULES
     from keras_sa.study import RunTable
@@ -61,7 +62,12 @@ def compare(
     try:
         register_ablations()
         names = arm or list(ABLATIONS if ablations else MODULES)
-        arms = {name: get_arm(name, groups) for name in names}
+        arms = {}
+        for name in names:
+            made = get_arm(name, groups)
+            # With 8 groups "sa" and "sa_groups_8" are the same network.
+            if made not in arms.values():
+                arms[name] = made
         network = {
             "blocks": tuple(int(count) for count in blocks.split(",")),
             "width": width,
@@ -92,11 +98,37 @@ def compare(
             part: _examples(data, part, image_size, channels)
             for part in ("train", split)
         }
+        train, trainings = examples["train"], {}
         for name, seed in missing:
-            row = _run(arms[name], seed, settings, examples["train"], examples[split])
+            if name not in trainings:
+                trainings[name] = _training(arms[name], settings, train)
+            row = _run(trainings[name], seed, settings, train, examples[split])
             table.add({"arm": name, "seed": seed, **row})
             print(f"{name}, seed {seed}: {100 * row['accuracy']:.2f} %", flush=True)
-    _report(directory, settings, arms, table, costs)
+    command = _command(settings, ablations, arm, seeds)
+    report_comparison(directory, settings, arms, table, costs, command)
+
+
+def _command(settings, ablations, arm, seeds):
+    """What to call for the same runs."""
+    network = settings["network"]
+    options = {
+        "--seeds": seeds,
+        "--epochs": settings["epochs"],
+        "--images": settings["images"],
+        "--image-size": settings["image_size"],
+        "--channels": settings["channels"],
+        "--blocks": ",".join(str(count) for count in network["blocks"]),
+        "--width": network["width"],
+        "--groups": settings["groups"],
+        "--batch-size": settings["batch_size"],
+        "--learning-rate": settings["learning_rate"],
+        "--split": settings["split"],
+    }
+    words = ["keras-sa compare", settings["data"], "--directory DIR"]
+    words += ["--ablations"] * ablations + [f"--arm {name}" for name in arm or ()]
+    words += [f"{name} {value}" for name, value in options.items() if value is not None]
+    return " ".join(words)
 
 
 def _examples(data, split, image_size, channels):
@@ -132,48 +164,54 @@ def _weighed(batches):
         yield x, y, np.ones(len(x)) if weights is None else weights
 
 
-def _options(arm, settings, classes):
-    """Keyword arguments of `AttentionResNet`."""
-    return {
-        "attention": arm.attention,
-        "attention_options": dict(arm.options) or None,
-        "classes": classes,
-        **settings["network"],
-    }
-
-
-def _shape(settings):
-    return (settings["image_size"], settings["image_size"], settings["channels"])
-
-
-def _run(arm, seed, settings, train, test):
+def _training(arm, settings, train):
     import keras
-    import tensorflow as tf
 
     from keras_sa.applications import AttentionResNet
+    from keras_sa.scripts.compare_report import image_shape
+    from keras_sa.scripts.compare_report import network_options
+    from keras_sa.study import RepeatedTraining
 
-    keras.backend.clear_session()
-    keras.utils.set_random_seed(seed)
-    images, labels, classes = train
-    count = min(settings["images"] or len(images), len(images))
-    model = AttentionResNet(
-        input_shape=_shape(settings), **_options(arm, settings, classes)
-    )
-    batch = settings["batch_size"]
-    steps = max(1, count // batch)
-    total = steps * settings["epochs"]
-    rate = settings["learning_rate"]
-    schedule = keras.optimizers.schedules.CosineDecay(
-        rate / 10, total, warmup_target=rate, warmup_steps=total // 10
-    )
-    model.compile(
-        keras.optimizers.SGD(schedule, momentum=0.9, nesterov=True),
-        "sparse_categorical_crossentropy",
+    images, _, classes = train
+    rate, total = settings["learning_rate"], _steps(settings, images)
+
+    def optimizer():
+        schedule = keras.optimizers.schedules.CosineDecay(
+            rate / 10, total, warmup_target=rate, warmup_steps=total // 10
+        )
+        return keras.optimizers.SGD(schedule, momentum=0.9, nesterov=True)
+
+    return RepeatedTraining(
+        lambda: AttentionResNet(
+            input_shape=image_shape(settings), **network_options(arm, settings, classes)
+        ),
+        optimizer,
+        loss="sparse_categorical_crossentropy",
         metrics=["accuracy"],
     )
+
+
+def _count(settings, images):
+    return min(settings["images"] or len(images), len(images))
+
+
+def _steps(settings, images):
+    """Steps of a run; a last batch that isn't full is left out."""
+    count = _count(settings, images)
+    return max(1, count // settings["batch_size"]) * settings["epochs"]
+
+
+def _run(training, seed, settings, train, test):
+    import tensorflow as tf
+
+    model = training.begin(seed)
+    images, labels, _ = train
+    count = _count(settings, images)
     # The order depends on the seed alone, not on what a network has drawn.
     dataset = tf.data.Dataset.from_tensor_slices((images[:count], labels[:count]))
-    dataset = dataset.shuffle(count, seed=seed).batch(batch, drop_remainder=True)
+    dataset = dataset.shuffle(count, seed=seed)
+    batch = min(settings["batch_size"], count)
+    dataset = dataset.batch(batch, drop_remainder=True)
     # Its thread may keep a finished epoch waiting for as long as that took.
     autotune = tf.data.Options()
     autotune.autotune.enabled = False
@@ -187,87 +225,6 @@ def _run(arm, seed, settings, train, test):
         "loss": round(loss, 5),
         "training_seconds": round(seconds, 1),
     }
-
-
-def _report(directory, settings, arms, table, costs):
-    from keras_sa.scripts.benchmark_report import machine
-    from keras_sa.study import write_report
-
-    results = {}
-    for name in arms:
-        found = {
-            int(row["seed"]): float(row["accuracy"])
-            for row in table.rows
-            if row["arm"] == name
-        }
-        if found:
-            results[name] = found
-    if not results:
-        print("no runs yet")
-        return
-    counted = _counts(arms, settings, results)
-    if costs:
-        _measure(directory, arms, settings)
-    _add_measured(directory, counted)
-    network = settings["network"]
-    size = settings["image_size"]
-    title = f"Attention modules on {settings['data']}"
-    description = [
-        f"{settings['images'] or 'All'} training images of {size}x{size}, "
-        f"{settings['epochs']} epochs of batches of {settings['batch_size']}; "
-        f"bottlenecks {network['blocks']}, width {network['width']}, "
-        f"{settings['groups']} groups; SGD with Nesterov momentum 0.9 and a rate that "
-        f"rises to {settings['learning_rate']} and falls as a cosine; accuracy of the "
-        f"split {settings['split']!r}. Every run is in `runs.csv`, all settings in "
-        "`settings.json`.",
-        f"Machine: {machine()}.",
-    ]
-    print(write_report(directory, title, results, counted, description))
-
-
-def _counts(arms, settings, results):
-    import keras
-
-    from keras_sa.applications import AttentionResNet
-    from keras_sa.utils import count_flops
-
-    counts = {}
-    for name in results:
-        keras.backend.clear_session()
-        model = AttentionResNet(
-            input_shape=_shape(settings), **_options(arms[name], settings, 10)
-        )
-        counts[name] = {
-            "parameters": model.count_params(),
-            "million multiply-adds": round(count_flops(model) / 1e6, 3),
-        }
-    return counts
-
-
-def _measure(directory, arms, settings):
-    """Times and memory, each divided by that of the first network."""
-    from keras_sa.scripts.benchmark_report import report
-    from keras_sa.scripts.network_costs import cost_rows
-
-    variants = {name: _options(arm, settings, 10) for name, arm in arms.items()}
-    first = next(iter(variants))
-    batch = settings["batch_size"]
-    rows = cost_rows(variants, first, _shape(settings), (1, batch), batch)
-    report(f"Costs, as multiples of {first}", rows, directory / "costs.csv")
-
-
-def _add_measured(directory, counted):
-    """Adds the ratios of `costs.csv`, if they were measured, to the table."""
-    import csv
-
-    path = directory / "costs.csv"
-    if not path.is_file():
-        return
-    with path.open(newline="") as file:
-        for row in csv.DictReader(file):
-            if row["variant"] in counted:
-                column = f"{row['measured']}, ratio"
-                counted[row["variant"]][column] = float(row["median ratio"])
 
 
 if __name__ == "__main__":

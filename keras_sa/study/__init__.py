@@ -6,6 +6,7 @@ from keras_sa.study.arms import ABLATIONS
 from keras_sa.study.arms import MODULES
 from keras_sa.study.arms import Arm
 from keras_sa.study.arms import get_arm
+from keras_sa.study.repeated_training import RepeatedTraining
 from keras_sa.study.report import write_report
 from keras_sa.study.run_table import RunTable
 from keras_sa.study.statistics import Interval
@@ -18,6 +19,7 @@ __all__ = [
     "AblatedShuffleAttention",
     "Arm",
     "Interval",
+    "RepeatedTraining",
     "RunTable",
     "get_arm",
     "mean_interval",

@@ -111,10 +111,19 @@ def test_compare_does_the_missing_runs(tmp_path):
         ["none", "1"],
         ["sa_no_norm", "1"],
     ]
+    report = (tmp_path / "a" / "README.md").read_text()
+    assert "keras-sa compare digits --directory DIR --arm none --arm sa" in report
+    assert "--seeds 2 --epochs 1 --images 64 --image-size 8" in report
     # A run does not depend on those before it.
     run(tmp_path / "b", "--arm", "none", "--seeds", "2")
     alone = (tmp_path / "b" / "runs.csv").read_text().splitlines()
     assert alone[2].split(",")[2:4] == after[3].split(",")[2:4]
+
+
+def test_compare_trains_equal_networks_once(tmp_path):
+    result = run(tmp_path, "--arm", "sa", "--arm", "sa_groups_8", "--seeds", "1")
+    assert result.exit_code == 0, result.output
+    assert len((tmp_path / "runs.csv").read_text().splitlines()) == 1 + 1
 
 
 def test_compare_refuses_unknown_networks(tmp_path):
