@@ -18,7 +18,7 @@ from typing import Annotated
 
 import typer
 
-TIMEOUT = 300.0
+TIMEOUT = 900.0
 
 
 def verify_resume(
