@@ -104,7 +104,8 @@ def _verdicts(results):
             "the network without attention nor to SA.**"
         ]
     return [
-        intro + f"These {len(found)} do; every other pair is undecided, and the order "
+        intro
+        + "Those that do are listed; every other pair is undecided, and the order "
         "of its rows says nothing:",
         "",
         *found,
