@@ -84,6 +84,11 @@ def train(
         chosen = dataclasses.replace(chosen, model_options=options)
     if chosen.data is None:
         raise typer.BadParameter(f"the recipe {recipe} needs --data")
+    if chosen.freeze_batch_norms and chosen.model_options["weights"] is None:
+        raise typer.BadParameter(
+            f"the recipe {recipe} keeps the statistics of the batch norms: without "
+            "--weights they are those of no image, and nothing is learned"
+        )
     # First of all: it sets up the devices.
     made = make_strategy(strategy, replicas, timeout)
     images, validation = _load(

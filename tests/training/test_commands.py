@@ -136,3 +136,16 @@ def test_dry_run_only_tells(tmp_path, arguments):
 def test_unfinished_training_has_no_model(tmp_path):
     with pytest.raises(FileNotFoundError, match="no finished training"):
         run(evaluate, tmp_path)
+
+
+def test_fine_tuning_of_nothing_is_refused(tmp_path):
+    result = run(
+        train,
+        *("--recipe", "fine_tune", "--weights", "none", "--data", "digits"),
+        *("--directory", tmp_path / "run"),
+    )
+    assert result.exit_code == 2
+    assert "keeps the statistics of the batch norms" in " ".join(
+        result.output.replace("│", " ").split()
+    )
+    assert not (tmp_path / "run").exists()
