@@ -24,6 +24,7 @@ EXTRAS = {
     "detection": ["matplotlib>=3.8", "pycocotools>=2.0.10"],
     "fast-detection": ["faster-coco-eval>=1.8", "hotcoco>=1.3"],
     "keras-hub": ["keras-hub>=0.32"],
+    "litert": ["ai-edge-litert>=2.3"],
     "onnx": ["onnx>=1.23", "onnxruntime>=1.32", "tf2onnx>=1.17"],
     "openvino": ["openvino>=2026.4", "nncf>=3.4"],
     "safetensors": ["safetensors>=0.8"],

@@ -219,9 +219,10 @@ def _open_openvino(path):
 
 
 def _open_litert(path):
-    import tensorflow as tf
+    from keras_sa.utils.extras import require_extra
 
-    interpreter = tf.lite.Interpreter(
+    runtime = require_extra("ai_edge_litert.interpreter", "litert")
+    interpreter = runtime.Interpreter(
         str(path), num_threads=len(os.sched_getaffinity(0))
     )
     index = interpreter.get_input_details()[0]["index"]

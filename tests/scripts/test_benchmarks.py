@@ -30,7 +30,7 @@ def test_costs_are_multiples_of_the_reference():
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")
 def test_every_format_is_run_and_compared(tmp_path):
-    for module in ("onnxruntime", "openvino"):
+    for module in ("ai_edge_litert", "onnxruntime", "openvino"):
         pytest.importorskip(module)
     network = randomize(small_network(classifier_activation=None))
     images = np.random.default_rng(0).standard_normal((6, 32, 32, 3)).astype("float32")
