@@ -1,7 +1,6 @@
 """A detector's training on a machine: from the data to a model in a directory."""
 
 import json
-from collections.abc import Callable
 from collections.abc import Mapping
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,119 +11,50 @@ import keras
 from keras_sa.data.coco import DetectionData
 from keras_sa.detection.coco_callback import COCOMetrics
 from keras_sa.detection.recipes import DetectionRecipe
-from keras_sa.training.fit import fit
-from keras_sa.training.metrics_log import MetricsLog
-from keras_sa.training.session import MODEL
-from keras_sa.training.session import SETTINGS
-from keras_sa.training.session import save_model
-from keras_sa.training.strategy import is_chief
-from keras_sa.utils.files import write_atomically
+from keras_sa.training.training_session import TrainingSession
+from keras_sa.training.training_session import load_finished
 
 
 @dataclass(frozen=True)
-class DetectionSession:
-    """What a training of a detector consists of.
+class DetectionSession(TrainingSession):
+    """The training of a detector.
 
     Args:
         recipe: How to train.
-        build: A function of the number of classes that builds the detector.
-        data: The training images; its global batch decides the learning rate.
-        strategy: The `tf.distribute.Strategy`.
-        directory: Where everything is written: `state/`, `metrics.jsonl`,
-            `metrics.csv`, `settings.json` and, at the end, `model.keras`.
+        data: The training images.
         validation: COCO's metrics are taken on it.
         validate_every: After how many epochs each.
         backend: See `coco_metrics`.
-        seed: Of the detector's weights.
-        learning_rate: Instead of the recipe's in proportion to the batch.
+        **kwargs: See `TrainingSession`.
     """
 
     recipe: DetectionRecipe
-    build: Callable[[int], keras.Model]
     data: DetectionData
-    strategy: object
-    directory: Path
     validation: DetectionData | None = None
     validate_every: int = 1
     backend: str = "pycocotools"
-    seed: int = 0
-    learning_rate: float | None = None
 
-    @property
-    def peak_learning_rate(self) -> float:
-        if self.learning_rate is not None:
-            return self.learning_rate
-        return self.recipe.scaled_learning_rate(self.data.batch_size)
+    def first_compile(self, model: keras.Model) -> None:
+        rate, steps = self.peak_learning_rate, self.data.steps_per_epoch
+        model.compile(self.recipe.optimizer(rate, steps))
 
-    def model(self) -> keras.Model:
-        """Builds and compiles the detector in the strategy's scope."""
-        keras.utils.set_random_seed(self.seed)
-        keras.config.set_dtype_policy(self.recipe.policy)
-        with self.strategy.scope():
-            model = self.build(len(self.data.class_names))
-            model.compile(
-                self.recipe.optimizer(
-                    self.peak_learning_rate, self.data.steps_per_epoch
-                )
-            )
-        return model
-
-    def run(
-        self,
-        model: keras.Model,
-        callbacks: Sequence[keras.callbacks.Callback] = (),
-        save_every: int | None = None,
-        verbose: int | str = "auto",
-    ) -> keras.Model:
-        """Trains, or goes on where it stopped, and saves the model.
-
-        Args:
-            model: What `model()` returned.
-            callbacks: Beside `COCOMetrics` and `MetricsLog`.
-            save_every: See `keras_sa.training.fit`.
-            verbose: As in `model.fit`.
-
-        Returns:
-            The trained model.
-        """
-        chief = is_chief(self.strategy)
-        if chief:
-            self.directory.mkdir(parents=True, exist_ok=True)
-            write_atomically(self.directory / SETTINGS, self._settings())
+    def train(self, model: keras.Model, callbacks: Sequence, **options) -> None:
         measures = []
         if self.validation is not None:
-            measures.append(
-                COCOMetrics(self.validation, self.validate_every, self.backend)
-            )
-        log = MetricsLog(self.directory, self.data.batch_size, write=chief)
-        fit(
-            model,
-            self.data,
-            self.recipe.epochs,
-            callbacks=[*measures, *callbacks, log],
-            verbose=verbose if chief else 0,
-            directory=self.directory / "state",
-            save_every=save_every,
-        )
-        if chief:
-            save_model(model, self.directory / MODEL)
-        return model
+            metrics = COCOMetrics(self.validation, self.validate_every, self.backend)
+            measures.append(metrics)
+        super().train(model, [*measures, *callbacks], **options)
 
-    def _settings(self):
-        annotations = self.data.annotations
+    def settings(self) -> dict:
         settings = {
             "recipe": vars(self.recipe),
-            "class_names": annotations.class_names,
-            "category_ids": annotations.category_ids,
+            "category_ids": self.data.annotations.category_ids,
             "sides": self.data.sides,
             "mean": self.data.mean,
             "std": self.data.std,
             "mask_size": self.data.reader.mask_size,
-            "batch_size": self.data.batch_size,
-            "learning_rate": self.peak_learning_rate,
-            "seed": self.seed,
         }
-        return json.dumps(settings, indent=1, default=_plain) + "\n"
+        return json.loads(json.dumps(settings, default=_plain))
 
 
 def _plain(value):
@@ -147,22 +77,9 @@ def load_detector(directory: str | Path) -> tuple[keras.Model, dict]:
         ValueError: If it is the training of another kind of network.
     """
     # Saved models find our classes by their registered names.
-    import keras_sa.detection
-    import keras_sa.layers  # noqa: F401
+    import keras_sa.detection  # noqa: F401
 
-    directory = Path(directory)
-    for name in (SETTINGS, MODEL):
-        if not (directory / name).is_file():
-            raise FileNotFoundError(
-                f"There is no finished training in {str(directory)!r}: "
-                f"{name} is missing."
-            )
-    settings = json.loads((directory / SETTINGS).read_text())
-    if "sides" not in settings:
-        raise ValueError(
-            f"{str(directory)!r} holds the training of a classifier, not of a detector."
-        )
-    return keras.saving.load_model(directory / MODEL, compile=False), settings
+    return load_finished(directory, "sides")
 
 
 def image_options(settings: dict) -> dict:

@@ -1,9 +1,6 @@
-"""A recipe on a machine: from the data to a trained model in a directory."""
+"""A recipe on a machine: from the data to a trained classifier in a directory."""
 
 import dataclasses
-import json
-import os
-from collections.abc import Callable
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,58 +8,30 @@ from pathlib import Path
 import keras
 
 from keras_sa.data import ImageData
-from keras_sa.training.fit import fit
-from keras_sa.training.metrics_log import MetricsLog
 from keras_sa.training.recipes import Recipe
-from keras_sa.training.strategy import is_chief
-from keras_sa.training.workers import Workers
-from keras_sa.utils.files import write_atomically
+from keras_sa.training.training_session import TrainingSession
+from keras_sa.training.training_session import load_finished
 
-MODEL = "model.keras"
-SETTINGS = "settings.json"
 HEAD = "predictions"
 
 
 @dataclass(frozen=True)
-class Session:
-    """What a training consists of.
+class Session(TrainingSession):
+    """The training of a classifier whose last layer is `predictions`.
 
     Args:
         recipe: How to train.
-        build: A function of the number of classes that builds the network. Its
-            last layer is `predictions`.
-        data: The training images; its global batch decides the learning rate.
-        strategy: The `tf.distribute.Strategy`.
-        directory: Where everything is written: `state/`, `metrics.jsonl`,
-            `metrics.csv`, `settings.json` and, at the end, `model.keras`.
+        data: The training images.
         validation: Evaluated after every epoch.
-        seed: Of the network's weights.
-        learning_rate: Instead of the recipe's in proportion to the batch.
+        **kwargs: See `TrainingSession`.
     """
 
     recipe: Recipe
-    build: Callable[[int], keras.Model]
     data: ImageData
-    strategy: object
-    directory: Path
     validation: ImageData | None = None
-    seed: int = 0
-    learning_rate: float | None = None
 
-    @property
-    def peak_learning_rate(self) -> float:
-        if self.learning_rate is not None:
-            return self.learning_rate
-        return self.recipe.scaled_learning_rate(self.data.batch_size)
-
-    def model(self) -> keras.Model:
-        """Builds and compiles the network in the strategy's scope."""
-        keras.utils.set_random_seed(self.seed)
-        keras.config.set_dtype_policy(self.recipe.policy)
-        with self.strategy.scope():
-            model = self.build(len(self.data.class_names))
+    def first_compile(self, model: keras.Model) -> None:
         self.compile(model, head_only=self.recipe.head_epochs > 0)
-        return model
 
     def compile(self, model: keras.Model, head_only: bool) -> None:
         """Compiles for one of the stages: the last layer only, or all of them."""
@@ -96,85 +65,33 @@ class Session:
     def classes(self) -> int:
         return len(self.data.class_names)
 
-    def run(
-        self,
-        model: keras.Model,
-        callbacks: Sequence[keras.callbacks.Callback] = (),
-        save_every: int | None = None,
-        verbose: int | str = "auto",
-    ) -> keras.Model:
-        """Trains, or goes on where it stopped, and saves the model.
+    def train(self, model: keras.Model, callbacks: Sequence, **options) -> None:
+        recipe = self.recipe
+        options |= {"callbacks": callbacks, "validation_data": self.validation}
+        if recipe.head_epochs:
+            self.fit(model, recipe.head_epochs, "head_state", **options)
+            self.compile(model, head_only=False)
+        self.fit(model, recipe.epochs, "state", **options)
 
-        Args:
-            model: What `model()` returned.
-            callbacks: Beside `MetricsLog`.
-            save_every: See `keras_sa.training.fit`.
-            verbose: As in `model.fit`.
-
-        Returns:
-            The trained model.
-        """
-        chief = is_chief(self.strategy)
-        if chief:
-            self.directory.mkdir(parents=True, exist_ok=True)
-            write_atomically(self.directory / SETTINGS, self._settings())
-        log = MetricsLog(self.directory, self.data.batch_size, write=chief)
-        stages = [("state", self.recipe.epochs, False)]
-        if self.recipe.head_epochs:
-            stages.insert(0, ("head_state", self.recipe.head_epochs, True))
-        for name, epochs, head_only in stages:
-            if self.recipe.head_epochs:
-                self.compile(model, head_only)
-            fit(
-                model,
-                self.data,
-                epochs,
-                validation_data=self.validation,
-                callbacks=[*callbacks, log],
-                verbose=verbose if chief else 0,
-                directory=self.directory / name,
-                save_every=save_every,
-            )
-        if chief:
-            save_model(model, self.directory / MODEL)
-        # A worker that ends before the chief has saved is taken for a dead one.
-        Workers(self.strategy).wait()
-        return model
-
-    def _settings(self):
+    def settings(self) -> dict:
         preparation = self.data.preparation
-        settings = {
+        return {
             "recipe": vars(self.recipe)
             | {
                 "model_options": dict(self.recipe.model_options),
                 "schedule": dataclasses.asdict(self.recipe.schedule),
                 "augmentation": dataclasses.asdict(self.recipe.augmentation),
             },
-            "class_names": self.data.class_names,
             "image_size": preparation.image_size,
             "channels": preparation.channels,
             "mean": preparation.mean,
             "std": preparation.std,
             "crop_ratio": preparation.crop_ratio,
-            "batch_size": self.data.batch_size,
-            "learning_rate": self.peak_learning_rate,
-            "seed": self.seed,
         }
-        return json.dumps(settings, indent=1) + "\n"
-
-
-def save_model(model: keras.Model, path: Path) -> None:
-    """Saves a `.keras` file under another name, then renames it."""
-    temporary = path.with_name(f".{path.stem}.{os.getpid()}.keras")
-    try:
-        model.save(temporary)
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def load_trained(directory: str | Path) -> tuple[keras.Model, dict]:
-    """The model of a finished training and how its images are prepared.
+    """The classifier of a finished training and how its images are prepared.
 
     Args:
         directory: The training's.
@@ -185,19 +102,9 @@ def load_trained(directory: str | Path) -> tuple[keras.Model, dict]:
 
     Raises:
         FileNotFoundError: If there is no finished training.
+        ValueError: If it is the training of another kind of network.
     """
-    # Saved models find our layers by their registered names.
-    import keras_sa.layers  # noqa: F401
-
-    directory = Path(directory)
-    for name in (SETTINGS, MODEL):
-        if not (directory / name).is_file():
-            raise FileNotFoundError(
-                f"There is no finished training in {str(directory)!r}: "
-                f"{name} is missing."
-            )
-    settings = json.loads((directory / SETTINGS).read_text())
-    return keras.saving.load_model(directory / MODEL, compile=False), settings
+    return load_finished(directory, "image_size")
 
 
 def image_options(settings: dict) -> dict:

@@ -11,9 +11,11 @@ from PIL import Image
 from sklearn import datasets
 from typer.testing import CliRunner
 
+from keras_sa.detection.session import load_detector
 from keras_sa.scripts.evaluate import evaluate
 from keras_sa.scripts.predict import predict
 from keras_sa.scripts.train import train
+from keras_sa.training.session import load_trained
 
 
 def run(command, *arguments):
@@ -136,6 +138,16 @@ def test_dry_run_only_tells(tmp_path, arguments):
 def test_unfinished_training_has_no_model(tmp_path):
     with pytest.raises(FileNotFoundError, match="no finished training"):
         run(evaluate, tmp_path)
+
+
+@pytest.mark.parametrize(
+    "load, other", [(load_trained, "sides"), (load_detector, "image_size")]
+)
+def test_a_classifier_is_no_detector(tmp_path, load, other):
+    (tmp_path / "model.keras").touch()
+    (tmp_path / "settings.json").write_text(json.dumps({other: [64, 64]}))
+    with pytest.raises(ValueError, match="another kind of network"):
+        load(tmp_path)
 
 
 def test_fine_tuning_of_nothing_is_refused(tmp_path):
