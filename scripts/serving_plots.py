@@ -21,7 +21,7 @@ def plot(folder: Path, latencies: dict, path: Path) -> Path:
     from keras_sa.utils.extras import require_extra
 
     figure = require_extra("matplotlib.figure", "visualization").Figure(
-        (11, 4), layout="constrained"
+        (13, 4), layout="constrained"
     )
     left, right = figure.subplots(1, 2)
     for (runtime, variant), points in latencies.items():
@@ -38,7 +38,7 @@ def plot(folder: Path, latencies: dict, path: Path) -> Path:
         right.barh(list(costs), widths, left=list(start.values()), label=kind)
         start = {n: start[n] + w for n, w in zip(start, widths, strict=True)}
     right.set(xlabel="ms at batch 8, both cores", title="TensorFlow's operations")
-    right.legend(fontsize=7, loc="lower right")
+    right.legend(fontsize=7, loc="upper left", bbox_to_anchor=(1, 1))
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, dpi=120)
     return path

@@ -5,8 +5,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 SIZE = 224
-KERAS, PLAIN, SA = "keras.applications.ResNet50", "fused, no attention", "fused SA"
+KERAS, PLAIN, SA = "keras.applications.ResNet50", "no attention", "SA"
 NETWORKS = {PLAIN: None, SA: "sa"}
+PYTORCH = "PyTorch"
 THREADS = len(os.sched_getaffinity(0))
 
 
@@ -104,10 +105,27 @@ def openvino(folder: Path, batch: int) -> dict[str, Callable]:
     return {name: function(name) for name in NETWORKS}
 
 
+def pytorch(folder: Path, batch: int) -> dict[str, Callable]:
+    """The published architecture, not fused; weights from our own networks."""
+    from keras_sa.scripts.network_costs import build
+    from keras_sa.scripts.torch_reference import torch_reference
+    from keras_sa.weights.export import published_state
+
+    images = random_images(batch)
+
+    def function(attention):
+        network = build({"depth": 50, "attention": attention}, (SIZE, SIZE, 3))
+        run = torch_reference(published_state(network))
+        return lambda: run(images)
+
+    return {name: function(attention) for name, attention in NETWORKS.items()}
+
+
 RUNTIMES = {
     "TensorFlow": (tensorflow, None),
     "ONNX Runtime": (onnx_runtime, "onnx"),
     "OpenVINO": (openvino, "xml"),
+    PYTORCH: (pytorch, None),
 }
 
 
