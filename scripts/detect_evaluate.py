@@ -21,7 +21,7 @@ def evaluate(
         bool, typer.Option(help="Leave out what can't be used.")
     ] = False,
 ) -> None:
-    """Prints COCO's average precisions as JSON."""
+    """Prints COCO's average precisions as JSON, and how much was left out of what."""
     from keras_sa.data import coco
     from keras_sa.detection.evaluation import evaluate as score
     from keras_sa.detection.session import image_options
@@ -43,7 +43,10 @@ def evaluate(
             f"detector was trained on {settings['class_names'][:10]}"
         )
     found = score(model, images, backend=backend)
-    print(json.dumps({"images": images.num_examples, **found}))
+    problems = images.reader.problems
+    left_out = {"left_out": problems.counts} if problems.found else {}
+    readable = images.num_examples - len(images.reader.unreadable)
+    print(json.dumps({"images": readable, **left_out, **found}))
 
 
 if __name__ == "__main__":

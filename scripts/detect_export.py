@@ -10,12 +10,16 @@ def export(
     directory: Annotated[Path, typer.Argument(help="Of a finished training.")],
     output: Annotated[Path, typer.Argument(help="The model's directory.")],
     version: Annotated[int, typer.Option(min=1, help="Number of the version.")] = 1,
+    server_files: Annotated[
+        bool, typer.Option(help="Add warm-up requests and TF Serving's settings.")
+    ] = False,
     force: Annotated[bool, typer.Option(help="Replace an existing version.")] = False,
 ) -> None:
     """Writes a SavedModel that answers image files with detections."""
     from keras_sa.detection.session import image_options
     from keras_sa.detection.session import load_detector
     from keras_sa.serving import export_detector
+    from keras_sa.serving import write_server_files
 
     model, settings = load_detector(directory)
     path = export_detector(
@@ -23,9 +27,12 @@ def export(
         output,
         version,
         labels=settings["class_names"],
+        warmup=server_files,
         force=force,
         **image_options(settings),
     )
+    if server_files:
+        write_server_files(output)
     print(path)
 
 

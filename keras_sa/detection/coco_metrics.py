@@ -51,9 +51,6 @@ def coco_metrics(
             f"{list(BACKENDS)}. Received: kind={kind!r}, backend={backend!r}"
         )
     names = [f"{kind}_{metric}" for metric in METRICS]
-    if not results:
-        # The backends refuse it, and there is nothing to count.
-        return dict.fromkeys(names, 0.0)
     if kind == "mask":
         # With a box, its area would decide what is small.
         results = [
@@ -66,17 +63,25 @@ def coco_metrics(
         tempfile.TemporaryDirectory() as folder,
         contextlib.redirect_stdout(io.StringIO()),
     ):
-        files = []
-        for name, content in (("truth", ground_truth), ("results", results)):
-            files.append(Path(folder) / f"{name}.json")
-            files[-1].write_text(json.dumps(content))
-        truth = dataset_class(str(files[0]))
-        evaluation = evaluation_class(truth, truth.loadRes(str(files[1])), KINDS[kind])
+        truth = dataset_class(_written(ground_truth, folder, "truth"))
+        if results:
+            found = truth.loadRes(_written(results, folder, "results"))
+        else:
+            # As results the backends refuse it, but not as a data set.
+            nothing = {**ground_truth, "annotations": []}
+            found = dataset_class(_written(nothing, folder, "results"))
+        evaluation = evaluation_class(truth, found, KINDS[kind])
         evaluation.evaluate()
         evaluation.accumulate()
         evaluation.summarize()
     numbers = [float(number) for number in evaluation.stats[: len(METRICS)]]
     return dict(zip(names, numbers, strict=True))
+
+
+def _written(content, folder, name):
+    path = Path(folder) / f"{name}.json"
+    path.write_text(json.dumps(content))
+    return str(path)
 
 
 def _found(path):

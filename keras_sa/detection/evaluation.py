@@ -30,15 +30,16 @@ def evaluate(
         data: The images, of `keras_sa.data.coco.load(..., training=False)`; for
             masks with a `mask_size`.
         backend: See `coco_metrics`.
-        kinds: `("box",)`, `("mask",)` or both. Defaults to what the detector and the
-            data have.
+        kinds: `("box",)`, `("mask",)` or both. Defaults to what the detector predicts
+            and the data has.
 
     Returns:
         See `coco_metrics`.
 
     Raises:
         ImportError: If the backend is not installed.
-        ValueError: If the data is shuffled, or masks are asked for and are missing.
+        ValueError: If the data is shuffled, or masks are asked for that the data or
+            the detector does not have.
 
     Example:
 
@@ -47,14 +48,18 @@ def evaluate(
     print(keras_sa.detection.evaluation.evaluate(model, data)["box_ap"])
     ```
     """
-    results = detect(detector, data)
     masks = data.annotations.objects.segmentations is not None
-    if kinds is None:
-        predicted = any("segmentation" in result for result in results)
-        kinds = ("box", "mask") if masks and predicted else ("box",)
-    if "mask" in kinds and not masks:
+    if kinds is not None and "mask" in kinds and not masks:
         raise ValueError(
             "The data has no masks: load it with a `mask_size`. "
+            f"Received: kinds={kinds}"
+        )
+    results, predicted = _detect(detector, data)
+    if kinds is None:
+        kinds = ("box", "mask") if masks and "masks" in predicted else ("box",)
+    if "mask" in kinds and "masks" not in predicted:
+        raise ValueError(
+            f"The detector predicts no masks, but {sorted(predicted)}. "
             f"Received: kinds={kinds}"
         )
     readable = [
@@ -82,13 +87,19 @@ def detect(detector: keras.Model | Callable, data: DetectionData) -> list[dict]:
     Raises:
         ValueError: If the data is shuffled.
     """
+    results, _ = _detect(detector, data)
+    return results
+
+
+def _detect(detector, data):
+    """The results, and the names of what is predicted even where nothing is found."""
     if data.training:
         raise ValueError(
             "Images must come in their own order: load them with `training=False`. "
             f"Received: data={data}"
         )
     predict = predict_function(detector)
-    results, index = [], 0
+    results, index, found = [], 0, {}
     for images, targets in data.epoch():
         found = {name: np.asarray(value) for name, value in predict(images).items()}
         for row, size in enumerate(targets["image_size"].numpy()):
@@ -100,7 +111,7 @@ def detect(detector: keras.Model | Callable, data: DetectionData) -> list[dict]:
                     data.annotations.category_ids,
                 )
             index += 1
-    return results
+    return results, set(found)
 
 
 def predict_function(detector: keras.Model | Callable) -> Callable:

@@ -84,19 +84,19 @@ class DetectorModule(tf.Module):
     def predict_bytes(self, image_bytes):
         """Image files to detections in their pixels, each with a `valid` flag."""
         count = tf.size(image_bytes, out_type=tf.int64)
-        long_side = self._options.sides[1]
+        side = self._canvas_side
         # One vector an image: its two sizes, then its pixels on a square canvas.
         rows, indices = decode_valid(
             image_bytes,
             self._placed,
-            (4 + long_side * long_side * 3,),
+            (4 + side * side * 3,),
             self._options.limits,
         )
         before, after = rows[:, :2], rows[:, 2:4]
         # Only as much of the canvas as the batch needs, in the training's steps.
         used = tf.cast(tf.reduce_max(after, 0), tf.int32)
-        used = tf.clip_by_value(-(-used // MULTIPLE) * MULTIPLE, MULTIPLE, long_side)
-        canvas = tf.reshape(rows[:, 4:], (-1, long_side, long_side, 3))
+        used = tf.maximum(-(-used // MULTIPLE) * MULTIPLE, MULTIPLE)
+        canvas = tf.reshape(rows[:, 4:], (-1, side, side, 3))
         canvas = canvas[:, : used[0], : used[1]]
         images = self._options.preprocess(canvas)
         inside = tf.sequence_mask(tf.cast(after[:, :1], tf.int32), used[0])
@@ -124,11 +124,15 @@ class DetectorModule(tf.Module):
         found = {name: value[:count] for name, value in found.items()}
         return self._answer(found, tf.fill([count], True))
 
+    @property
+    def _canvas_side(self):
+        return -(-self._options.sides[1] // MULTIPLE) * MULTIPLE
+
     def _placed(self, pixels):
         short_side, long_side = self._options.sides
         image = resize_within(pixels, short_side, long_side)
         size = tf.shape(image)[:2]
-        below, right = tf.unstack(long_side - size)
+        below, right = tf.unstack(self._canvas_side - size)
         image = tf.pad(image, [[0, below], [0, right], [0, 0]])
         sizes = tf.concat([tf.shape(pixels)[:2], size], 0)
         return tf.concat([tf.cast(sizes, tf.float32), tf.reshape(image, [-1])], 0)

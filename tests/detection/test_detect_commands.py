@@ -61,6 +61,17 @@ def test_train_evaluate_predict(tmp_path):
             assert len(each["segmentation"]["size"]) == 2
     run("predict", whole, shapes / "val", code=1)
 
+    (shapes / "val" / f"{3:012d}.png").write_bytes(b"no image")
+    left = json.loads(run("evaluate", whole, "--skip-bad").splitlines()[-1])
+    assert left["images"] == 3 and left["left_out"] == {"unreadable image": 1}
+    run("evaluate", whole, code=1)
+
+    pytest.importorskip("tensorflow_serving")
+    run("export", whole, tmp_path / "served", "--server-files")
+    assert (tmp_path / "served" / "1" / "saved_model.pb").is_file()
+    assert list(tmp_path.glob("served/1/assets.extra/*warmup*"))
+    assert (tmp_path / "served" / "models.config").is_file()
+
 
 @pytest.mark.parametrize(
     "arguments, message",

@@ -153,10 +153,20 @@ def test_misses_and_false_alarms(data):
     found = evaluate(Oracle(data, alarm), data, kinds=("box",))
     # The wedge comes second: its precision is a half. The boxes are perfect.
     assert found["box_ap"] == pytest.approx((0.5 + 1) / 2)
-    nothing = evaluate(
-        Oracle(data, lambda i, f: {n: v[:0] for n, v in f.items()}), data
-    )
-    assert nothing["box_ap"] == 0
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_nothing_found_scores_zero_for_boxes_and_for_masks(data, backend):
+    """As early in a training: a callback that waits for `val_mask_ap` must get it."""
+    if importlib.util.find_spec(backend) is None:
+        pytest.skip(f"{backend} is not installed")
+    nothing = Oracle(data, lambda _, found: {n: v[:0] for n, v in found.items()})
+    found = evaluate(nothing, data, backend=backend)
+    assert len(found) == 12
+    for kind in ("box", "mask"):
+        assert found[f"{kind}_ap"] == found[f"{kind}_ap_small"] == 0
+        # There is no such object that could have been missed.
+        assert found[f"{kind}_ap_medium"] == found[f"{kind}_ap_large"] == -1
 
 
 def test_detections_in_a_crowd_do_not_count(data):
@@ -242,5 +252,13 @@ def test_wrong_questions_are_refused(folder, data):
         detect(Oracle(data), load(folder, training=True))
     with pytest.raises(ValueError, match="kinds="):
         evaluate(Oracle(data), load(folder, mask_size=0), kinds=("mask",))
+    oracle = Oracle(data)
+
+    def boxes_alone(images):
+        return {n: v for n, v in oracle(images).items() if n != "masks"}
+
+    assert len(evaluate(boxes_alone, data)) == 6
+    with pytest.raises(ValueError, match=r"no masks, but \['boxes', 'classes'"):
+        evaluate(boxes_alone, data, kinds=("box", "mask"))
     with pytest.raises(ValueError, match="backend='other'"):
         coco_metrics({}, [], backend="other")
