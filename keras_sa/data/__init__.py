@@ -6,10 +6,12 @@ from keras_sa.data.loading import load
 from keras_sa.data.loading import open_source
 from keras_sa.data.record_cache import write_cache
 from keras_sa.data.sources.image_files import image_files
+from keras_sa.data.sources.source import MissingSplitError
 
 __all__ = [
     "Augmentation",
     "ImageData",
+    "MissingSplitError",
     "image_files",
     "load",
     "open_source",

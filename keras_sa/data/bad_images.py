@@ -1,11 +1,12 @@
 """What happens with images that can't be decoded."""
 
+import copy
 import json
-import os
 import threading
 from pathlib import Path
 
 from keras_sa.data.decoding import decode
+from keras_sa.utils.files import write_atomically
 
 
 class BadImages:
@@ -15,9 +16,13 @@ class BadImages:
         skip: `False`: reading stops with an error that names the images. `True`:
             they get weight 0.
         report: With `skip`, a file that lists them, one JSON object
-            `{"image": ..., "reason": ...}` a line. It is rewritten whenever one more
-            is found.
+            `{"image": ..., "reason": ...}` a line, each image once. It is written
+            anew whenever one more is found, and keeps what it held: training and
+            validation, and a training that is resumed, share it.
     """
+
+    # Several of these may have one report.
+    _lock = threading.Lock()
 
     def __init__(self, skip: bool = False, report: str | Path | None = None):
         if report is not None and not skip:
@@ -28,7 +33,19 @@ class BadImages:
         self.skip = skip
         self.report = None if report is None else Path(report)
         self.found: dict[str, str] = {}
-        self._lock = threading.Lock()
+
+    def of_worker(self, index: int) -> "BadImages":
+        """The same for one of several workers, which has a report of its own.
+
+        Workers can't write one file together. That of worker 1 is beside it, named
+        `NAME.1.jsonl`.
+        """
+        if self.report is None or index == 0:
+            return self
+        worker = copy.copy(self)
+        name = f"{self.report.stem}.{index}{self.report.suffix}"
+        worker.report = self.report.with_name(name)
+        return worker
 
     def weights(self, weights, done, names, payloads):
         """Sets the weights of the images that failed to 0, in a graph.
@@ -78,14 +95,19 @@ class BadImages:
         return self.skip, "Can't be decoded as an image: " + "; ".join(listed)
 
     def _write(self):
+        listed = read_report(self.report) if self.report.exists() else {}
         lines = [
             json.dumps({"image": name, "reason": reason}) + "\n"
-            for name, reason in sorted(self.found.items())
+            for name, reason in sorted({**listed, **self.found}.items())
         ]
         self.report.parent.mkdir(parents=True, exist_ok=True)
-        temporary = self.report.with_name(f".{self.report.name}.{os.getpid()}")
-        temporary.write_text("".join(lines), encoding="utf-8")
-        temporary.replace(self.report)
+        write_atomically(self.report, "".join(lines))
+
+
+def read_report(path: Path) -> dict[str, str]:
+    """The images that a report lists, and why they can't be decoded."""
+    lines = path.read_text(encoding="utf-8").splitlines()
+    return {each["image"]: each["reason"] for each in map(json.loads, lines)}
 
 
 def _reason(contents):

@@ -92,7 +92,8 @@ class ImageData:
 
     def sharded(self, index: int, count: int) -> "ImageData":
         """The part of one of `count` workers."""
-        return dataclasses.replace(self, shard=(index, count))
+        bad_images = self.bad_images.of_worker(index)
+        return dataclasses.replace(self, shard=(index, count), bad_images=bad_images)
 
     def epoch(self, epoch: int = 0, step: int = 0):
         """One epoch, or the rest of it from a step on: see `dataset`."""

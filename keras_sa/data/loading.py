@@ -90,14 +90,16 @@ def load(
             `"validation"` where a source has no such split.
         skip_bad_images: Whether undecodable images get weight 0, instead of
             stopping with an error that names them.
-        report: With `skip_bad_images`, a JSON-lines file that lists them.
+        report: With `skip_bad_images`, a JSON-lines file that lists them. Several
+            workers write one each, see `BadImages.of_worker`.
         shard: This worker's number and the number of workers.
 
     Returns:
         The batches; `.dataset()` and `.epoch(n)` give `tf.data.Dataset`s.
 
     Raises:
-        FileNotFoundError: If the data or the split is missing.
+        FileNotFoundError: If the data is missing; `MissingSplitError`, a subclass, if
+            it has no such split.
         ValueError: If an argument is out of its range or the data malformed.
 
     Example:

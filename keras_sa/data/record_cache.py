@@ -8,6 +8,7 @@ from pathlib import Path
 from keras_sa.data.sources.record_files import RecordSource
 from keras_sa.data.sources.record_files import Shard
 from keras_sa.data.sources.source import IndexedSource
+from keras_sa.data.sources.source import MissingSplitError
 
 MANIFEST = "manifest.json"
 FORMAT = 1
@@ -40,6 +41,9 @@ def write_cache(
     keras_sa.data.write_cache(photos, "/local/photos-train")
     data = keras_sa.data.load("records:/local/photos-train", batch_size=32)
     ```
+
+    Several splits, as `"/local/photos/train"` and `"/local/photos/validation"`, are
+    one source, `"records:/local/photos"`.
     """
     directory = Path(directory).expanduser()
     if not isinstance(source, IndexedSource) or not source.encoded:
@@ -66,18 +70,20 @@ def write_cache(
 
 
 def records(path: str, split: str, validation_fraction: float = 0.0) -> RecordSource:
-    """Opens what `write_cache` wrote; it has no splits, whatever `split` says.
+    """Opens what `write_cache` wrote.
 
     The sizes of the files are compared with the manifest. TensorFlow checks the
     checksum of every record when it reads it.
 
     Args:
-        path: The folder.
-        split: Not used: each split has a folder of its own.
+        path: The folder of one cache, or one that holds a cache in a folder for each
+            split, `PATH/train`, `PATH/validation` and so on.
+        split: The name of such a folder. One cache alone is `"train"` or `"all"`.
         validation_fraction: Must be 0.
 
     Raises:
         FileNotFoundError: If there is no such cache.
+        MissingSplitError: If it has no such split.
         ValueError: If it is damaged, or a part should be held out.
     """
     directory = Path(path).expanduser()
@@ -86,8 +92,7 @@ def records(path: str, split: str, validation_fraction: float = 0.0) -> RecordSo
             "Nothing can be held out of a cache; write one for each split. "
             f"Received: validation_fraction={validation_fraction}"
         )
-    if not (directory / MANIFEST).is_file():
-        raise FileNotFoundError(f"There is no cache in {str(directory)!r}.")
+    directory = _cache_of_split(directory, split)
     manifest = json.loads((directory / MANIFEST).read_text(encoding="utf-8"))
     if manifest.get("format") != FORMAT:
         raise ValueError(
@@ -111,6 +116,26 @@ def records(path: str, split: str, validation_fraction: float = 0.0) -> RecordSo
         _parse,
         manifest["class_names"],
     )
+
+
+def _cache_of_split(directory, split):
+    if (directory / MANIFEST).is_file():
+        if split in ("train", "all"):
+            return directory
+        raise MissingSplitError(
+            f"{str(directory)!r} is one cache, 'train' or 'all'. Those of several "
+            "splits lie in folders of these names. "
+            f"Received: split={split!r}"
+        )
+    found = sorted(file.parent.name for file in directory.glob(f"*/{MANIFEST}"))
+    if not found:
+        raise FileNotFoundError(f"There is no cache in {str(directory)!r}.")
+    if split not in found:
+        raise MissingSplitError(
+            f"{str(directory)!r} holds caches of the splits {found}. "
+            f"Received: split={split!r}"
+        )
+    return directory / split
 
 
 def _write_shards(source, directory, shard_bytes):

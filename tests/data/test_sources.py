@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from keras_sa.data import MissingSplitError
 from keras_sa.data import load
 from keras_sa.data import open_source
 from keras_sa.data import write_cache
@@ -52,7 +53,7 @@ def test_folder_with_splits(tmp_path):
     validation = open_source(f"folder:{tmp_path}", "validation")
     assert validation.class_names == ("a", "b", "c")
     assert validation.labels.tolist() == [2, 2, 2]
-    with pytest.raises(FileNotFoundError, match="'test'"):
+    with pytest.raises(MissingSplitError, match="'test'"):
         open_source(f"folder:{tmp_path}", "test")
     fill(tmp_path / "val", {"d": 1})
     with pytest.raises(ValueError, match=r"\['d'\]"):
@@ -73,9 +74,9 @@ def test_refuses_malformed_folders(tmp_path, below):
 
 def test_refuses_a_validation_split_that_is_not_there(tmp_path):
     fill(tmp_path, {"a": 4})
-    with pytest.raises(ValueError, match="validation_fraction=0"):
+    with pytest.raises(MissingSplitError, match="validation_fraction=0"):
         load(f"folder:{tmp_path}", "validation")
-    with pytest.raises(FileNotFoundError, match="split='test'"):
+    with pytest.raises(MissingSplitError, match="split='test'"):
         load(f"folder:{tmp_path}", "test")
 
 
@@ -104,7 +105,7 @@ def test_fashion_mnist_from_a_folder(tmp_path, pack):
     test = open_source(f"fashion_mnist:{tmp_path}", "test")
     np.testing.assert_array_equal(test.images[..., 0], images)
     assert test.class_names[9] == "Ankle boot"
-    with pytest.raises(ValueError, match="split='all'"):
+    with pytest.raises(MissingSplitError, match="split='all'"):
         open_source(f"fashion_mnist:{tmp_path}", "all")
 
 
@@ -127,7 +128,7 @@ def test_npz(tmp_path):
     assert open_source(f"npz:{path}", "train", 0.25).num_examples == 16
     assert open_source(f"npz:{path}", "validation", 0.25).num_examples == 4
     assert open_source(f"npz:{path}", "test").class_names == ("0", "1", "2", "3")
-    with pytest.raises(ValueError, match="x_other"):
+    with pytest.raises(MissingSplitError, match="x_other"):
         open_source(f"npz:{path}", "other")
 
 
@@ -161,6 +162,22 @@ def test_cache_holds_the_same_images(tmp_path):
     shard.write_bytes(shard.read_bytes()[:-1])
     with pytest.raises(ValueError, match="damaged.*00001"):
         load(f"records:{tmp_path / 'cache'}")
+
+
+def test_caches_of_splits_are_one_source(tmp_path):
+    fill(tmp_path / "photos", {"a": 8, "b": 4})
+    for split in ("train", "validation"):
+        source = open_source(f"folder:{tmp_path / 'photos'}", split, 0.25)
+        write_cache(source, tmp_path / "caches" / split)
+    caches = f"records:{tmp_path / 'caches'}"
+    assert open_source(caches, "train").num_examples == 9
+    assert open_source(caches, "validation").num_examples == 3
+    # Neither of them may pass for a split that is not there.
+    for source in (caches, f"records:{tmp_path / 'caches' / 'train'}"):
+        with pytest.raises(MissingSplitError, match="split='test'"):
+            open_source(source, "test")
+    with pytest.raises(FileNotFoundError, match="no cache"):
+        open_source(f"records:{tmp_path / 'photos'}", "train")
 
 
 def test_an_interrupted_cache_leaves_nothing(tmp_path):
@@ -230,7 +247,7 @@ def test_tfds(builder):
         iter(load(part, "x", image_size=8, batch_size=3, normalize=False).epoch())
     )
     np.testing.assert_array_equal(images[0][:, 0, 0, 0], [40, 60, 80])
-    with pytest.raises(ValueError, match=r"\['train'\]"):
+    with pytest.raises(MissingSplitError, match=r"\['train'\]"):
         tfds_source.source_of(builder, "validation")
 
 

@@ -101,8 +101,8 @@ def part_of(
         Images and labels.
 
     Raises:
-        ValueError: If the fraction is out of its range, or nothing is held out and
-            `"validation"` is wanted.
+        ValueError: If the fraction is out of its range.
+        MissingSplitError: If nothing is held out and `"validation"` is wanted.
     """
     check_validation_fraction(validation_fraction, split)
     # The legacy generator: its numbers never change.

@@ -3,6 +3,7 @@
 import numpy as np
 
 from keras_sa.data.sources.arrays import ArraySource
+from keras_sa.data.sources.source import MissingSplitError
 from keras_sa.utils.extras import require_extra
 
 TEST_FRACTION = 0.2
@@ -22,16 +23,20 @@ def digits(rest: str, split: str, validation_fraction: float = 0.0) -> ArraySour
 
     Raises:
         ImportError: If scikit-learn is not installed.
-        ValueError: If there is no such split.
+        ValueError: If something stands behind `"digits"`.
+        MissingSplitError: If there is no such split.
     """
     datasets = require_extra("sklearn.datasets", "demo")
     selection = require_extra("sklearn.model_selection", "demo")
     splits = (*SPLITS, "validation") if validation_fraction else SPLITS
-    if rest or split not in splits:
+    if rest:
         raise ValueError(
-            f"The source is 'digits' and its splits are {splits} "
-            "('validation' with a `validation_fraction`). "
-            f"Received: source='digits:{rest}', split={split!r}"
+            f"The source is just 'digits'. Received: source='digits:{rest}'"
+        )
+    if split not in splits:
+        raise MissingSplitError(
+            f"The splits of the digits are {splits} ('validation' with a "
+            f"`validation_fraction`). Received: split={split!r}"
         )
     data = datasets.load_digits()
     # Their pixels are in 0..16.

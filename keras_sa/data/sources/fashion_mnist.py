@@ -8,6 +8,7 @@ import numpy as np
 
 from keras_sa.data.sources.arrays import ArraySource
 from keras_sa.data.sources.arrays import part_of
+from keras_sa.data.sources.source import MissingSplitError
 
 DEBIAN_FOLDER = "/usr/share/datasets/fashion-mnist"
 FILES = {
@@ -41,10 +42,11 @@ def fashion_mnist(
 
     Raises:
         FileNotFoundError: If the files are missing.
-        ValueError: If there is no such split or a file is damaged.
+        MissingSplitError: If there is no such split.
+        ValueError: If a file is damaged.
     """
     if split not in (*FILES, "validation"):
-        raise ValueError(
+        raise MissingSplitError(
             "The splits of Fashion-MNIST are 'train', 'test', and 'validation' with a "
             f"`validation_fraction`. Received: split={split!r}"
         )

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from keras_sa.data.sources.source import IndexedSource
+from keras_sa.data.sources.source import MissingSplitError
 from keras_sa.data.sources.source import check_validation_fraction
 from keras_sa.data.sources.source import host_tensor
 from keras_sa.utils.evaluation_crop import CROP_RATIO
@@ -82,7 +83,8 @@ def folder(
         The images of the split.
 
     Raises:
-        FileNotFoundError: If there is no such folder or split.
+        FileNotFoundError: If there is no such folder.
+        MissingSplitError: If it has no such split.
         ValueError: If there are no classes, a class without images in training, or
             a class of another split that training doesn't have.
     """
@@ -101,7 +103,7 @@ def folder(
     if split == "all":
         return _source(files, classes)
     if split not in ("train", "validation"):
-        raise FileNotFoundError(
+        raise MissingSplitError(
             f"{str(path)!r} has no folders for splits (such as 'train' and 'val'), so "
             "there is only 'train', 'all', and 'validation' with a "
             f"`validation_fraction`. Received: split={split!r}"
@@ -121,7 +123,7 @@ def folder(
 
 def _from_split_folders(path, folders, split):
     if folders.get(split) is None:
-        raise FileNotFoundError(
+        raise MissingSplitError(
             f"{str(path)!r} has no folder for the split {split!r}. It would be named "
             f"one of {SPLIT_FOLDERS.get(split, ())}; there are "
             f"{[name for name, found in folders.items() if found]}."

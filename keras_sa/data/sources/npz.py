@@ -6,6 +6,7 @@ import numpy as np
 
 from keras_sa.data.sources.arrays import ArraySource
 from keras_sa.data.sources.arrays import part_of
+from keras_sa.data.sources.source import MissingSplitError
 
 
 def npz(path: str, split: str, validation_fraction: float = 0.0) -> ArraySource:
@@ -19,7 +20,8 @@ def npz(path: str, split: str, validation_fraction: float = 0.0) -> ArraySource:
 
     Raises:
         FileNotFoundError: If there is no such file.
-        ValueError: If the archive has no such split or is malformed.
+        MissingSplitError: If the archive has no such split.
+        ValueError: If it is malformed.
     """
     path = Path(path).expanduser()
     if not path.is_file():
@@ -30,7 +32,7 @@ def npz(path: str, split: str, validation_fraction: float = 0.0) -> ArraySource:
         if split == "validation" and split not in found:
             stored = "train"
         if not {f"x_{stored}", f"y_{stored}"} <= set(archive.files):
-            raise ValueError(
+            raise MissingSplitError(
                 f"{str(path)!r} must hold the arrays 'x_{stored}' and 'y_{stored}'. "
                 f"It holds {archive.files}."
             )

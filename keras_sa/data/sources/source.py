@@ -77,17 +77,26 @@ class StreamedSource(Source):
         """What to call these examples in a message: a string tensor."""
 
 
+class MissingSplitError(FileNotFoundError):
+    """The data is there, but it has no split of this name."""
+
+
 def check_validation_fraction(fraction: float, split: str) -> None:
     """Refuses a part to hold out that is none.
 
     Raises:
-        ValueError: If the fraction is out of its range, or nothing is held out and
-            `"validation"` is wanted.
+        ValueError: If the fraction is out of its range.
+        MissingSplitError: If nothing is held out and `"validation"` is wanted.
     """
-    if not 0 <= fraction < 1 or (split == "validation" and not fraction):
+    if not 0 <= fraction < 1:
         raise ValueError(
-            "`validation_fraction` must be in 0..1, and more than 0 to have a "
-            "validation split where the data has none. Received: "
+            "`validation_fraction` must be at least 0 and below 1. "
+            f"Received: validation_fraction={fraction}"
+        )
+    if split == "validation" and not fraction:
+        raise MissingSplitError(
+            "`validation_fraction` must be more than 0 to have a validation split "
+            "where the data has none. Received: "
             f"validation_fraction={fraction}, split={split!r}"
         )
 

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 
 from keras_sa.data.sources.record_files import RecordSource
 from keras_sa.data.sources.record_files import Shard
+from keras_sa.data.sources.source import MissingSplitError
 from keras_sa.utils.extras import require_extra
 
 # Where TensorFlow Datasets keeps what it needs for a download.
@@ -31,8 +32,9 @@ def tfds(rest: str, split: str, validation_fraction: float = 0.0) -> RecordSourc
     Raises:
         ImportError: If TensorFlow Datasets is not installed.
         ConnectionError: If the set is not prepared and can't be downloaded.
-        ValueError: If there is no such set or split, or it is not a set of images
-            with one label each.
+        MissingSplitError: If it has no such split.
+        ValueError: If there is no such set, or it is not a set of images with one
+            label each.
     """
     return source_of(builder_of(rest), split, validation_fraction)
 
@@ -43,10 +45,13 @@ def builder_of(name: str):
     datasets = require_extra("tensorflow_datasets", "tfds")
     try:
         builder = datasets.builder(name)
-    except datasets.core.DatasetNotFoundError as error:
+    except datasets.core.DatasetNotFoundError:
+        # Its own message lists all the sets, a thousand lines.
         raise ValueError(
-            f"TensorFlow Datasets has no set of this name. Received: {name!r}"
-        ) from error
+            "TensorFlow Datasets has no set of this name; "
+            "`tensorflow_datasets.list_builders()` names them all. "
+            f"Received: {name!r}"
+        ) from None
     if not builder.info.splits:
         check_connection(name, str(builder.data_path))
         builder.download_and_prepare()
@@ -89,7 +94,8 @@ def records_of(
         validation_fraction: See `tfds`.
 
     Raises:
-        ValueError: If there is no such split, or its files aren't TFRecord files.
+        MissingSplitError: If there is no such split.
+        ValueError: If its files aren't TFRecord files.
     """
     name = builder.info.full_name
     splits = builder.info.splits
@@ -98,7 +104,7 @@ def records_of(
             _instruction(split, splits, validation_fraction)
         ].file_instructions
     except (KeyError, ValueError) as error:
-        raise ValueError(
+        raise MissingSplitError(
             f"{name} has the splits {list(splits)}, and 'validation' with a "
             f"`validation_fraction`. Received: split={split!r}"
         ) from error
