@@ -12,6 +12,7 @@ from keras_sa.serving.head import find_head
 from keras_sa.serving.image_input import image_shape
 from keras_sa.serving.image_input import normalization
 from keras_sa.serving.limits import ImageLimits
+from keras_sa.serving.tf_serving import write_warmup
 from keras_sa.serving.versions import publish
 from keras_sa.serving.versions import version_path
 from keras_sa.utils.evaluation_crop import CROP_RATIO
@@ -32,6 +33,7 @@ def export(
     crop_ratio: float = CROP_RATIO,
     fused: bool = True,
     limits: ImageLimits | None = None,
+    warmup: bool = False,
     force: bool = False,
 ) -> Path:
     """Writes a classifier as a SavedModel in TF Serving's layout.
@@ -72,6 +74,8 @@ def export(
             predictions faster.
         limits: What an image file may cost. Defaults to `ImageLimits()`: 16 MiB and
             25 million pixels.
+        warmup: Whether to add the requests that TF Serving runs before it answers
+            anybody. Needs `pip install 'keras-sa[serving]'`.
         force: Whether to replace an existing version.
 
     Returns:
@@ -122,6 +126,8 @@ def export(
         module = ServingModule(classifier.network, options)
         finished = Path(temporary) / "model"
         tf.saved_model.save(module, str(finished), module.serving_signatures())
+        if warmup:
+            write_warmup(finished, target.parent.resolve().name)
         publish(finished, target, force)
     return target
 

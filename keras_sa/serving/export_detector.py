@@ -10,6 +10,7 @@ import keras
 from keras_sa.serving.export import label_lines
 from keras_sa.serving.image_input import normalization
 from keras_sa.serving.limits import ImageLimits
+from keras_sa.serving.tf_serving import write_warmup
 from keras_sa.serving.versions import publish
 from keras_sa.serving.versions import version_path
 
@@ -25,6 +26,7 @@ def export_detector(
     std: Sequence[float] | None = None,
     preprocess: Callable | None = None,
     limits: ImageLimits | None = None,
+    warmup: bool = False,
     force: bool = False,
 ) -> Path:
     """Writes a detector as a SavedModel in TF Serving's layout.
@@ -58,6 +60,8 @@ def export_detector(
         preprocess: What to do instead: a function of TensorFlow operations on a
             float32 batch in 0..255.
         limits: What an image file may cost. Defaults to `ImageLimits()`.
+        warmup: Whether to add the requests that TF Serving runs before it answers
+            anybody. Needs `pip install 'keras-sa[serving]'`.
         force: Whether to replace an existing version.
 
     Returns:
@@ -110,5 +114,7 @@ def export_detector(
         module = DetectorModule(model, options)
         finished = Path(temporary) / "model"
         tf.saved_model.save(module, str(finished), module.serving_signatures())
+        if warmup:
+            write_warmup(finished, target.parent.resolve().name)
         publish(finished, target, force)
     return target

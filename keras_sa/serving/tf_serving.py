@@ -103,11 +103,15 @@ def predict_request(files: list[bytes], name: str, signature: str = SIGNATURE):
     return request
 
 
-def write_warmup(version: str | Path) -> Path:
+def write_warmup(version: str | Path, name: str | None = None) -> Path:
     """Adds the requests that TF Serving runs before it answers anybody.
+
+    A server that watches the directory may load a version before they are there:
+    better let `export` do it with `warmup=True`.
 
     Args:
         version: The path of a version that `export` wrote.
+        name: The model's name. Defaults to that of the directory above.
 
     Returns:
         The path of `assets.extra/tf_serving_warmup_requests`.
@@ -119,13 +123,14 @@ def write_warmup(version: str | Path) -> Path:
 
     logs = require_extra("tensorflow_serving.apis.prediction_log_pb2", "serving")
     version = Path(version).resolve()
+    name = name or version.parent.name
     path = version / "assets.extra" / "tf_serving_warmup_requests"
     path.parent.mkdir(exist_ok=True)
     image = tf.io.encode_jpeg(tf.zeros((256, 256, 3), tf.uint8)).numpy()
     temporary = path.with_suffix(".part")
     with tf.io.TFRecordWriter(str(temporary)) as writer:
         for size in WARMUP_BATCHES:
-            request = predict_request([image] * size, version.parent.name)
+            request = predict_request([image] * size, name)
             log = logs.PredictionLog(predict_log=logs.PredictLog(request=request))
             writer.write(log.SerializeToString())
     temporary.replace(path)
