@@ -8,10 +8,10 @@ from pathlib import Path
 import keras
 import numpy as np
 
+from keras_sa.data.decoding import decode_evaluation_crop
 from keras_sa.serving.image_input import image_shape
 from keras_sa.serving.image_input import normalization
 from keras_sa.utils.evaluation_crop import CROP_RATIO
-from keras_sa.utils.evaluation_crop import evaluation_crop
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp")
 
@@ -31,7 +31,8 @@ class CalibrationImages:
         max_images: How many images are taken at most, spread over the folder.
 
     Raises:
-        ValueError: If there is no image.
+        ValueError: If there is no image, or, while it is gone through, one that
+            can't be decoded.
     """
 
     def __init__(
@@ -67,10 +68,14 @@ class CalibrationImages:
         import tensorflow as tf
 
         for file in self.files:
-            pixels = tf.io.decode_image(
-                file.read_bytes(), channels=3, expand_animations=False
-            )
-            crop = evaluation_crop(pixels, self.size, self.crop_ratio)
+            try:
+                crop = decode_evaluation_crop(
+                    file.read_bytes(), self.size, self.crop_ratio
+                )
+            except tf.errors.InvalidArgumentError as error:
+                raise ValueError(
+                    f"`folder` must hold images that can be decoded. Received: {file}"
+                ) from error
             if self.channels == 1:
                 crop = tf.image.rgb_to_grayscale(crop)
             yield np.asarray(self.normalize(crop[tf.newaxis]), "float32")

@@ -2,6 +2,7 @@
 
 import tensorflow as tf
 
+from keras_sa.data.decoding import decode as decode_image
 from keras_sa.serving.gif import first_frame
 from keras_sa.serving.limits import ImageLimits
 
@@ -26,10 +27,7 @@ def decode_valid(image_bytes, transform, shape, limits: ImageLimits):
     """
 
     def decode(index, data):
-        pixels = tf.io.decode_image(
-            checked(data, limits), channels=3, expand_animations=False
-        )
-        pixels.set_shape((None, None, 3))
+        pixels = decode_image(checked(data, limits))
         return index, tf.ensure_shape(transform(pixels), shape)
 
     count = tf.size(image_bytes, out_type=tf.int64)
@@ -64,7 +62,7 @@ def checked(data, limits: ImageLimits):
     cases = [
         (head.has(0, b"\xff\xd8\xff"), lambda: _jpeg_size(data)),
         (head.has(0, b"\x89PNG\r\n\x1a\n"), lambda: head.big(20, 16, size=4)),
-        (head.has(0, b"BM"), lambda: _bmp_size(head, data)),
+        (head.has(0, b"BM"), lambda: _bmp_size(head)),
         (head.has(0, b"RIFF") & head.has(8, b"WEBP"), lambda: _webp_size(head)),
     ]
     size = tf.case(cases, default=lambda: tf.zeros(2, tf.int64), exclusive=True)
@@ -111,29 +109,16 @@ def _jpeg_size(data):
     return tf.where(scans <= MAX_JPEG_SCANS, size, 0)
 
 
-def _bmp_size(head, data):
+def _bmp_size(head):
     size = head.little(22, 18, size=4)
     # A negative height means that the rows go from top to bottom.
     size = tf.where(size >= 2**31, 2**32 - size, size)
     header, compression = tf.unstack(head.little(14, 30, size=4))
     bits = head.little(28, size=2)[0]
-    # TensorFlow ignores compression and takes a palette's indices for grey levels.
-    plain = (compression == 0) & ((bits == 24) | (bits == 32))
+    # TensorFlow ignores what else there is.
+    plain = (compression == 0) & ((bits == 8) | (bits == 24) | (bits == 32))
     masks = (compression == 3) & (bits == 32)
-    grey = tf.cond(
-        (compression == 0) & (bits == 8),
-        lambda: _has_grey_palette(data, 14 + header),
-        lambda: tf.constant(False),
-    )
-    return tf.where((header >= 40) & (plain | masks | grey), size, 0)
-
-
-def _has_grey_palette(data, start):
-    palette = tf.io.decode_raw(
-        tf.strings.substr(data, start, 1024)[tf.newaxis], tf.uint8, fixed_length=1024
-    )
-    levels = tf.cast(tf.reshape(palette, (256, 4))[:, :3], tf.int32)
-    return tf.reduce_all(levels == tf.range(256)[:, tf.newaxis])
+    return tf.where((header >= 40) & (plain | masks), size, 0)
 
 
 def _webp_size(head):
