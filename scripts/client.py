@@ -22,13 +22,13 @@ def client(
     from keras_sa.serving.client import predict_grpc
     from keras_sa.serving.client import predict_rest
 
-    files = [image.read_bytes() for image in images]
     try:
+        files = [image.read_bytes() for image in images]
         if grpc:
             predictions = predict_grpc(files, name, grpc)
         else:
             predictions = predict_rest(files, name, url)
-    except ServerError as error:
+    except (ImportError, OSError, ServerError, ValueError) as error:
         typer.echo(f"Error: {error}", err=True)
         raise typer.Exit(1) from error
     for image, prediction in zip(images, predictions, strict=True):

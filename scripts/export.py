@@ -28,6 +28,13 @@ def export(
     normalize: Annotated[
         bool, typer.Option(help="No: the network takes 0..255 by itself.")
     ] = True,
+    mean: Annotated[
+        list[float] | None,
+        typer.Option(help="Of each channel in 0..1, once a channel; not ImageNet's."),
+    ] = None,
+    std: Annotated[
+        list[float] | None, typer.Option(help="Standard deviations, likewise.")
+    ] = None,
     calibration: Annotated[
         Path | None, typer.Option(help="int8: a folder of typical images.")
     ] = None,
@@ -41,7 +48,7 @@ def export(
     from keras_sa import serving
 
     try:
-        network, names, options = _load(model, image_size, normalize)
+        network, names, options = _load(model, image_size, normalize, mean, std)
         if format == "saved_model":
             if calibration is not None:
                 raise ValueError("A SavedModel is not quantised: no `--calibration`.")
@@ -56,11 +63,11 @@ def export(
                 labels or names,
                 top_k,
                 fused=fused,
+                warmup=server_files,
                 force=force,
                 **options,
             )
             if server_files:
-                serving.write_warmup(path)
                 serving.write_server_files(output)
         else:
             images = _calibration(network, calibration, options)
@@ -71,18 +78,24 @@ def export(
     typer.echo(path)
 
 
-def _load(path, image_size, normalize):
+def _load(path, image_size, normalize, mean, std):
     """The network, the names of its classes if known, and what prepares its images."""
     import keras
 
     # Saved models find our layers by their registered names.
     import keras_sa.layers
     import keras_sa.serving.gates  # noqa: F401
+    from keras_sa.serving.image_input import image_shape
     from keras_sa.serving.image_input import normalization
     from keras_sa.training.session import image_options
     from keras_sa.training.session import load_trained
 
     if path.is_dir():
+        if mean or std:
+            raise ValueError(
+                "`--mean` and `--std` are for a .keras file: a training knows its own. "
+                f"Received: {path}"
+            )
         network, settings = load_trained(path)
         prepare = image_options(settings)
         channels = prepare.pop("channels")
@@ -92,6 +105,9 @@ def _load(path, image_size, normalize):
     network = keras.saving.load_model(path, compile=False)
     size = (image_size, image_size) if image_size else None
     options = {"image_size": size}
+    if mean or std:
+        channels = image_shape(network, size)[-1]
+        options["preprocess"] = normalization(channels, mean, std)
     if not normalize:
         options["preprocess"] = lambda images: images
     return network, None, options

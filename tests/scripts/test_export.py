@@ -1,5 +1,7 @@
 """The commands around a served model, as a user runs them."""
 
+import sys
+
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -13,6 +15,9 @@ from typer.testing import CliRunner
 
 from keras_sa.scripts.client import client
 from keras_sa.scripts.export import export
+from keras_sa.scripts.serve import serve
+
+COMMANDS = {"export": export, "client": client, "serve": serve}
 
 
 def run(command, *arguments):
@@ -83,6 +88,36 @@ def test_int8_is_calibrated_with_a_folder_of_images(trained, tmp_path):
     assert result.exit_code == 0, result.output
 
 
+@pytest.mark.filterwarnings("ignore")
+def test_an_image_of_the_calibration_that_is_none_is_named(trained, tmp_path):
+    pytest.importorskip("onnxruntime")
+    (tmp_path / "images").mkdir()
+    (tmp_path / "images" / "broken.jpg").write_bytes(b"no image")
+    arguments = [trained / "model.keras", tmp_path / "network.onnx", "--format", "onnx"]
+    arguments += ["--precision", "int8", "--calibration", tmp_path / "images"]
+    result = run(export, *arguments)
+    assert result.exit_code == 1
+    assert result.output.startswith("Error: ") and "broken.jpg" in result.output
+    assert not (tmp_path / "network.onnx").exists()
+
+
+def test_a_grey_network_gets_its_normalisation(tmp_path):
+    model = randomize(small_network(input_shape=(32, 32, 1)))
+    model.save(tmp_path / "grey.keras")
+    arguments = [tmp_path / "grey.keras", tmp_path / "grey"]
+    refused = run(export, *arguments)
+    assert refused.exit_code == 1 and "`mean` and `std`" in refused.output
+    result = run(export, *arguments, "--mean", 0.3, "--std", 0.2)
+    assert result.exit_code == 0, result.output
+    images = np.stack([photo(32, 32)[..., :1]]).astype("float32")
+    served = tf.saved_model.load(str(tmp_path / "grey" / "1"))
+    np.testing.assert_allclose(
+        served.signatures["predict_images"](images=images)["probabilities"],
+        model.predict((images / 255 - 0.3) / 0.2, verbose=0),
+        atol=1e-5,
+    )
+
+
 def test_what_cannot_be_done_is_said_in_one_line(trained, tmp_path):
     model = trained / "model.keras"
     for arguments in (
@@ -97,3 +132,44 @@ def test_what_cannot_be_done_is_said_in_one_line(trained, tmp_path):
     port_of_nobody = "http://127.0.0.1:9"
     result = run(client, tmp_path / "image.png", "--name", "a", "--url", port_of_nobody)
     assert result.exit_code == 1 and "No predictions" in result.output
+    image = tmp_path / "image.png"
+    for command, *arguments in (
+        [client, tmp_path / "none.png", "--name", "a"],
+        [client, image, "--name", "a", "--url", "ftp://127.0.0.1"],
+        [serve, tmp_path / "none"],
+    ):
+        result = run(command, *arguments)
+        assert result.exit_code == 1
+        assert result.output.startswith("Error: "), result.output
+
+
+@pytest.mark.parametrize(
+    ("command", "module", "extra"),
+    [
+        (["export", "--format", "onnx"], "onnx", "onnx"),
+        (["export", "--format", "openvino"], "openvino", "openvino"),
+        (
+            ["export", "--server-files"],
+            "tensorflow_serving.apis.predict_pb2",
+            "serving",
+        ),
+        (["client", "--grpc", "127.0.0.1:9"], "grpc", "serving"),
+        (["serve"], "kserve", "serve"),
+    ],
+    ids=str,
+)
+def test_a_missing_extra_is_named(
+    trained, tmp_path, monkeypatch, command, module, extra
+):
+    monkeypatch.setitem(sys.modules, module, None)
+    name, *options = command
+    suffix = {"onnx": ".onnx", "openvino": ".xml"}.get(extra, "")
+    arguments = {
+        "export": [trained / "model.keras", tmp_path / f"network{suffix}"],
+        "client": [trained / "labels.txt", "--name", "a"],
+        "serve": [tmp_path],
+    }[name]
+    result = run(COMMANDS[name], *arguments, *options)
+    assert result.exit_code == 1
+    assert f"pip install 'keras-sa[{extra}]'" in result.output
+    assert not [path for path in tmp_path.rglob("*") if path.is_file()]

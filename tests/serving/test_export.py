@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from pathlib import Path
 
 import keras
 import numpy as np
@@ -15,6 +16,7 @@ from serving_samples import small_network
 
 from keras_sa.applications import sa_resnet
 from keras_sa.serving import export
+from keras_sa.serving import versions
 from keras_sa.utils.evaluation_crop import evaluation_crop
 
 
@@ -124,6 +126,32 @@ def test_force_replaces_a_version(model, tmp_path):
     assert not (tmp_path / "7" / "old").exists()
     assert (tmp_path / "7" / "saved_model.pb").is_file()
     assert [path.name for path in tmp_path.iterdir()] == ["7"]
+
+
+def test_warmup_requests_appear_with_the_version(model, tmp_path, monkeypatch):
+    pytest.importorskip("tensorflow_serving")
+    from keras_sa.serving import export as export_module
+
+    warmup = Path("assets.extra", "tf_serving_warmup_requests")
+    seen = []
+
+    def publish(finished, target, force):
+        # A server may load the version as soon as it has its name.
+        seen.append((finished / warmup).read_bytes())
+        versions.publish(finished, target, force)
+
+    monkeypatch.setattr(sys.modules[export_module.__module__], "publish", publish)
+    path = export(model, tmp_path / "flowers", warmup=True)
+    assert (path / warmup).read_bytes() == seen[0]
+    assert seen[0].count(b"flowers") == 2
+
+
+def test_nothing_appears_if_the_extra_is_missing(model, tmp_path, monkeypatch):
+    module = "tensorflow_serving.apis.prediction_log_pb2"
+    monkeypatch.setitem(sys.modules, module, None)
+    with pytest.raises(ImportError, match=r"pip install 'keras-sa\[serving\]'"):
+        export(model, tmp_path, warmup=True)
+    assert not list(tmp_path.iterdir())
 
 
 def test_grey_models_with_logits_of_free_size(tmp_path):

@@ -3,10 +3,12 @@
 import base64
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 import urllib.error
 import urllib.request
@@ -228,11 +230,133 @@ def test_server_files_name_the_model(tmp_path):
             "batching.config",
             "monitoring.config",
         )
-    compose = (tmp_path / "flowers" / "docker-compose.yml").read_text()
+
+
+def test_the_container_gets_its_settings_read_only(tmp_path):
     yaml = pytest.importorskip("yaml")
-    (service,) = yaml.safe_load(compose)["services"].values()
-    assert service["volumes"][0]["read_only"] is True
-    assert "healthcheck" in service
+    folder = tmp_path / "flowers"
+    write_server_files(folder)
+    text = (folder / "docker-compose.yml").read_text()
+    assert text.startswith("# For the real server. Never run")
+    (service,) = yaml.safe_load(text)["services"].values()
+    assert service["read_only"] is True
+    (volume,) = service["volumes"]
+    assert volume["read_only"] is True
+    # Every file of the command line is one that was written into the mounted folder.
+    mentioned = [word.split("=")[1] for word in service["command"] if "/" in word]
+    assert len(mentioned) == 3
+    for path in mentioned:
+        assert path.startswith(volume["target"] + "/")
+        assert (folder / path.removeprefix(volume["target"] + "/")).is_file()
+    # Nobody else can reach the ports.
+    assert all(port.startswith("127.0.0.1:") for port in service["ports"])
+
+
+def test_the_health_check_asks_whether_the_model_is_there(tmp_path):
+    yaml = pytest.importorskip("yaml")
+    bash = shutil.which("bash")
+    if bash is None:
+        pytest.skip("needs bash")
+    write_server_files(tmp_path / "flowers")
+    text = (tmp_path / "flowers" / "docker-compose.yml").read_text()
+    (service,) = yaml.safe_load(text)["services"].values()
+    kind, shell, *arguments = service["healthcheck"]["test"]
+    assert (kind, shell) == ("CMD", "bash")
+
+    def answer(state):
+        """The exit code of the check against a server that gives this answer."""
+        with socket.create_server(("127.0.0.1", 0)) as listener:
+
+            def serve():
+                connection, _ = listener.accept()
+                with connection:
+                    asked.append(connection.recv(4096))
+                    connection.sendall(b"HTTP/1.0 200 OK\r\n\r\n" + state)
+
+            thread = threading.Thread(target=serve)
+            thread.start()
+            port = listener.getsockname()[1]
+            command = [part.replace("8501", str(port)) for part in arguments]
+            code = subprocess.run([bash, *command], timeout=20).returncode
+            thread.join()
+            return code
+
+    asked = []
+    assert answer(b'{"state": "AVAILABLE"}') == 0
+    assert answer(b'{"state": "LOADING"}') != 0
+    assert asked[0] == b"GET /v1/models/flowers HTTP/1.0\r\n\r\n"
+
+
+def tf_serving_messages():
+    """TF Serving's protos for two of its files, which its Python package lacks.
+
+    The fields with their numbers, as in `session_bundle_config.proto` and
+    `monitoring_config.proto`.
+    """
+    from google.protobuf import descriptor_pb2
+    from google.protobuf import descriptor_pool
+    from google.protobuf import message_factory
+    from google.protobuf import wrappers_pb2  # noqa: F401
+
+    pool = descriptor_pool.Default()
+    file = descriptor_pb2.FileDescriptorProto(
+        name="tests/tf_serving_settings.proto",
+        package="tests",
+        syntax="proto3",
+        dependency=["google/protobuf/wrappers.proto"],
+    )
+    types = descriptor_pb2.FieldDescriptorProto
+    integer = ".google.protobuf.Int64Value"
+    messages = {
+        "BatchingParameters": [
+            ("max_batch_size", 1, integer),
+            ("batch_timeout_micros", 2, integer),
+            ("max_enqueued_batches", 3, integer),
+            ("num_batch_threads", 4, integer),
+            ("thread_pool_name", 5, ".google.protobuf.StringValue"),
+            ("allowed_batch_sizes", 6, types.TYPE_INT64),
+            ("pad_variable_length_inputs", 7, types.TYPE_BOOL),
+        ],
+        "PrometheusConfig": [
+            ("enable", 1, types.TYPE_BOOL),
+            ("path", 2, types.TYPE_STRING),
+        ],
+        "MonitoringConfig": [("prometheus_config", 1, ".tests.PrometheusConfig")],
+    }
+    for name, fields in messages.items():
+        message = file.message_type.add(name=name)
+        for field, number, kind in fields:
+            repeated = field == "allowed_batch_sizes"
+            message.field.add(
+                name=field,
+                number=number,
+                label=types.LABEL_REPEATED if repeated else types.LABEL_OPTIONAL,
+                type=types.TYPE_MESSAGE if isinstance(kind, str) else kind,
+                type_name=kind if isinstance(kind, str) else None,
+            )
+    pool.AddSerializedFile(file.SerializeToString())
+    return [
+        message_factory.GetMessageClass(pool.FindMessageTypeByName(f"tests.{name}"))
+        for name in ("BatchingParameters", "MonitoringConfig")
+    ]
+
+
+def test_batching_and_monitoring_are_tf_servings_own_formats(tmp_path):
+    text_format = pytest.importorskip("google.protobuf.text_format")
+    write_server_files(tmp_path)
+    batching, monitoring = (
+        text_format.Parse((tmp_path / f"{name}.config").read_text(), message())
+        for name, message in zip(
+            ("batching", "monitoring"), tf_serving_messages(), strict=True
+        )
+    )
+    # TF Serving refuses to start otherwise.
+    sizes = list(batching.allowed_batch_sizes)
+    assert sizes == sorted(set(sizes))
+    assert sizes[-1] == batching.max_batch_size.value
+    assert batching.num_batch_threads.value >= 1
+    assert monitoring.prometheus_config.enable
+    assert monitoring.prometheus_config.path.startswith("/")
 
 
 def test_model_config_is_tf_servings_own_format(tmp_path):
