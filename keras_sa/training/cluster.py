@@ -87,7 +87,7 @@ def check_connections(cluster: Cluster, timeout: float = 60.0) -> None:
     """
     deadline = time.monotonic() + timeout
     missing = {i for i in range(len(cluster.addresses)) if i != cluster.index}
-    with _listen(cluster):
+    with _listen(cluster, deadline):
         while missing:
             missing = {i for i in missing if not _answers(cluster.addresses[i])}
             if missing and time.monotonic() > deadline:
@@ -153,16 +153,17 @@ def _split(address):
     return host, int(port)
 
 
-def _listen(cluster):
-    host, port = _split(cluster.addresses[cluster.index])
+def _listen(cluster, deadline):
+    address = _split(cluster.addresses[cluster.index])
     listener = socket.socket()
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
-        listener.bind((host, port))
+        _bind(listener, address, deadline)
         listener.listen()
     except OSError as error:
         listener.close()
         reason = {
+            socket.EAI_NONAME: "its host name is not known",
             errno.EADDRINUSE: "another process uses the port",
             errno.EADDRNOTAVAIL: "the address belongs to another machine",
         }.get(error.errno, error)
@@ -171,6 +172,17 @@ def _listen(cluster):
             f"Received: {cluster}"
         ) from error
     return listener
+
+
+def _bind(listener, address, deadline):
+    while True:
+        try:
+            return listener.bind(address)
+        except socket.gaierror:
+            # A machine that has just been started may get its name later.
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.2)
 
 
 def _answers(address):

@@ -1,5 +1,8 @@
 """`tf.distribute` strategies by name."""
 
+import signal
+import threading
+
 from keras_sa.training.cluster import check_connections
 from keras_sa.training.cluster import cluster_of
 from keras_sa.training.cluster import cluster_resolver
@@ -124,7 +127,13 @@ def _multi_worker(replicas, timeout):
     cluster = cluster_of(resolver)
     if timeout:
         check_connections(cluster, timeout)
-    return tf.distribute.MultiWorkerMirroredStrategy(cluster_resolver=resolver)
+    before = signal.getsignal(signal.SIGTERM)
+    strategy = tf.distribute.MultiWorkerMirroredStrategy(cluster_resolver=resolver)
+    if threading.current_thread() is threading.main_thread():
+        # TensorFlow takes the signal from here on and does nothing when it comes:
+        # until `fit` listens to it, and after that, the process could not be ended.
+        signal.signal(signal.SIGTERM, before or signal.SIG_DFL)
+    return strategy
 
 
 STRATEGIES = {

@@ -1,7 +1,10 @@
 """Strategies by name, and what is wrong with a cluster before it starts."""
 
 import json
+import signal
 import socket
+import subprocess
+import sys
 import threading
 
 import pytest
@@ -13,6 +16,7 @@ from keras_sa.training.cluster import check_connections
 from keras_sa.training.cluster import cluster_of
 from keras_sa.training.cluster import cluster_resolver
 from keras_sa.training.launch import free_addresses
+from keras_sa.training.launch import worker_environment
 from keras_sa.training.strategy import is_chief
 
 
@@ -101,6 +105,44 @@ def test_workers_find_each_other():
     for thread in threads:
         thread.join(30.0)
     assert sorted(found) == [0, 1]
+
+
+def test_own_name_may_become_known_later(monkeypatch):
+    (own,) = free_addresses(1)
+    failures = [socket.gaierror(socket.EAI_NONAME, "not known")] * 2
+    bind = socket.socket.bind
+
+    def bind_later(self, address):
+        if failures:
+            raise failures.pop()
+        bind(self, address)
+
+    monkeypatch.setattr(socket.socket, "bind", bind_later)
+    check_connections(Cluster((own,), 0), timeout=20.0)
+    assert not failures
+    failures += [socket.gaierror(socket.EAI_NONAME, "not known")] * 100
+    with pytest.raises(ConnectionError, match="its host name is not known"):
+        check_connections(Cluster((own,), 0), timeout=0.3)
+
+
+def test_sigterm_ends_a_worker_that_does_not_train_yet():
+    """TensorFlow would swallow it."""
+    code = "\n".join(
+        [
+            "import os, signal, time",
+            "from keras_sa.training import make_strategy",
+            "make_strategy('multi_worker')",
+            "os.kill(os.getpid(), signal.SIGTERM)",
+            "time.sleep(5)",
+        ]
+    )
+    worker = subprocess.run(
+        [sys.executable, "-c", code],
+        env=worker_environment(free_addresses(1), 0),
+        capture_output=True,
+        timeout=600,
+    )
+    assert worker.returncode == -signal.SIGTERM, worker.stderr.decode()
 
 
 def test_taken_port_is_named():
