@@ -56,7 +56,7 @@ class Batches:
         self.weigh = class_weight and _weigher(class_weight)
         self._one_iterator = steps_per_execution == 1
         self._endless = None
-        _check_batch_size(self.batch_size, strategy)
+        check_batch_size(self.batch_size, strategy)
 
     @property
     def batch_size(self) -> int | None:
@@ -70,7 +70,15 @@ class Batches:
         """How many batches an epoch has, if known."""
         if isinstance(self.data, EpochData):
             return self.data.steps_per_epoch
+        import tensorflow as tf
+
         steps = int(self._dataset(0).cardinality())
+        if steps == tf.data.INFINITE_CARDINALITY:
+            raise ValueError(
+                "The data set never ends, so its epochs don't either: take as many "
+                "batches as an epoch has, `data.take(steps)`. "
+                f"Received: data={self.data}"
+            )
         return steps if steps >= 0 else None
 
     def epoch(self, epoch: int, step: int = 0):
@@ -123,7 +131,12 @@ class Batches:
         return self.strategy.experimental_distribute_dataset(dataset)
 
 
-def _check_batch_size(batch_size, strategy):
+def check_batch_size(batch_size: int | None, strategy) -> None:
+    """Refuses a global batch that can't be shared out evenly.
+
+    Raises:
+        ValueError: If it is not a multiple of the number of replicas.
+    """
     replicas = strategy.num_replicas_in_sync
     if batch_size is not None and batch_size % replicas:
         raise ValueError(

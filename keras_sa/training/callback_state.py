@@ -55,25 +55,23 @@ def restore(
 ) -> None:
     """Gives callbacks their states back, after their `on_train_begin`.
 
-    If these are not the callbacks whose states were taken, it warns, and they start
-    anew.
+    The first callback of a class gets the first state of this class, and so on. It
+    warns of callbacks that have none and start anew, and of states that nobody gets.
 
     Args:
         callbacks: The callbacks.
         states: See `take`.
         arrays: See `take`.
     """
-    stateful = _stateful(callbacks)
-    classes = [type(callback).__name__ for callback in stateful]
-    saved = [state["class"] for state in states]
-    if classes != saved:
-        warnings.warn(
-            "Callbacks start anew, the training before had others. "
-            f"Received: {classes}, before: {saved}",
-            stacklevel=2,
-        )
-        return
-    for number, (callback, state) in enumerate(zip(stateful, states, strict=True)):
+    left = dict(enumerate(states))
+    anew = []
+    for callback in _stateful(callbacks):
+        kind = type(callback).__name__
+        number = next((n for n, state in left.items() if state["class"] == kind), None)
+        if number is None:
+            anew.append(kind)
+            continue
+        state = left.pop(number)
         if "state" in state:
             callback.set_state(state["state"])
         for name in _attributes(callback):
@@ -82,6 +80,13 @@ def restore(
                 value = [arrays[f"callbacks/{number}/{i}"] for i in range(value)]
             if hasattr(callback, name):
                 setattr(callback, name, value)
+    if anew or left:
+        before = [state["class"] for state in left.values()]
+        warnings.warn(
+            "The training before had other callbacks. "
+            f"Received: {anew}, which start anew, before: {before}, which are gone",
+            stacklevel=2,
+        )
 
 
 def _stateful(callbacks):

@@ -26,6 +26,13 @@ class TensorBoardLog(EpochLog):
         require_extra("tensorboard", "tensorboard")
         self.data = data
         self._writer = None
+        self._logged = 0
+
+    def get_state(self) -> int:
+        return self._logged
+
+    def set_state(self, state: int) -> None:
+        self._logged = state
 
     def on_train_begin(self, logs=None):
         import tensorflow as tf
@@ -38,11 +45,13 @@ class TensorBoardLog(EpochLog):
     def log(self, epoch, values):
         import tensorflow as tf
 
+        # Not `epoch`, which begins anew when all layers follow the last one.
+        self._logged += 1
         if self._writer is None:
             return
         with self._writer.as_default():
             for name, value in values.items():
-                tf.summary.scalar(name, value, epoch + 1)
+                tf.summary.scalar(name, value, self._logged)
         self._writer.flush()
 
     def _examples(self):

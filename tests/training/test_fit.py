@@ -13,6 +13,8 @@ from keras_sa.training import EXIT_PREEMPTED
 from keras_sa.training import Preempted
 from keras_sa.training import fit
 from keras_sa.training import make_strategy
+from keras_sa.training.metrics_log import MetricsLog
+from keras_sa.training.metrics_log import read_metrics
 
 RNG = np.random.default_rng(0)
 IMAGES = RNG.integers(0, 256, (29, 8, 8, 3), np.uint8)
@@ -123,6 +125,25 @@ def test_early_stopping_remembers_after_a_restart(tmp_path):
     assert run(2).wait == 1
     # The third epoch without improvement comes after the restart.
     assert run(9).stopped_epoch == 3
+
+
+def test_another_callback_takes_no_memory_from_the_others(tmp_path):
+    options = {"directory": tmp_path / "state", "verbose": 0}
+    log = MetricsLog(tmp_path, 8)
+    fit(network(), images(), 2, callbacks=[log], **options)
+    log = MetricsLog(tmp_path, 8)
+    stopping = keras.callbacks.EarlyStopping("loss", patience=9)
+    with pytest.warns(UserWarning, match="'EarlyStopping'.*start anew"):
+        fit(network(), images(), 3, callbacks=[stopping, log], **options)
+    assert [row["epoch"] for row in read_metrics(tmp_path)] == [1, 2, 3]
+
+
+def test_endless_data_is_refused():
+    x = IMAGES.astype("float32")
+    data = tf.data.Dataset.from_tensor_slices((x, LABELS)).batch(8).repeat()
+    with pytest.raises(ValueError, match=r"data.take\(steps\)"):
+        fit(network(), data, verbose=0)
+    fit(network(), data.take(2), verbose=0)
 
 
 def test_state_of_another_model_is_refused(tmp_path):
