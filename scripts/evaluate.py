@@ -14,6 +14,9 @@ def evaluate(
         str | None, typer.Option(help="The images. Defaults to the training's.")
     ] = None,
     split: Annotated[str, typer.Option(help="Of the images.")] = "test",
+    validation_fraction: Annotated[
+        float, typer.Option(help="As in training, for the split 'validation'.")
+    ] = 0.0,
     batch_size: Annotated[int, typer.Option(help="Of all devices together.")] = 64,
     strategy: Annotated[
         str, typer.Option(help="auto, single, mirrored or multi_worker.")
@@ -22,10 +25,13 @@ def evaluate(
         int | None, typer.Option(help="With mirrored: how many devices.")
     ] = None,
     skip_bad_images: Annotated[
-        bool, typer.Option(help="Leave out undecodable images.")
+        bool, typer.Option(help="Leave out undecodable images, and count them.")
     ] = False,
+    report: Annotated[
+        Path | None, typer.Option(help="With --skip-bad-images: lists them here.")
+    ] = None,
 ) -> None:
-    """Prints loss and accuracies as JSON."""
+    """Prints loss and accuracies as JSON, and of how many images they are."""
     from keras_sa.data import load
     from keras_sa.training.batches import Batches
     from keras_sa.training.prepare import prepare
@@ -40,7 +46,7 @@ def evaluate(
         classes = settings["class_names"]
         model.compile(
             loss="sparse_categorical_crossentropy",
-            weighted_metrics=["accuracy", *_top5(len(classes))],
+            weighted_metrics=["accuracy", *_top5(len(classes)), _image_count()],
         )
     images = load(
         data or settings["recipe"]["data"],
@@ -48,7 +54,9 @@ def evaluate(
         training=False,
         batch_size=batch_size,
         one_hot=False,
+        validation_fraction=validation_fraction,
         skip_bad_images=skip_bad_images,
+        report=report,
         **image_options(settings),
     )
     if list(images.class_names) != list(classes):
@@ -64,7 +72,21 @@ def evaluate(
         return_dict=True,
     )
     if is_chief(made):
-        print(json.dumps({"images": images.num_examples, **found}))
+        counts = {"images": int(found.pop("images"))}
+        if skip_bad_images:
+            counts["skipped"] = images.num_examples - counts["images"]
+        print(json.dumps({**counts, **found}))
+
+
+def _image_count():
+    """A metric that counts the images of all workers without the skipped ones."""
+    import keras
+
+    class ImageCount(keras.metrics.Sum):
+        def update_state(self, y_true, y_pred, sample_weight=None):
+            return super().update_state(keras.ops.ones(keras.ops.shape(y_true)[0]))
+
+    return ImageCount(name="images")
 
 
 def _top5(classes):

@@ -19,6 +19,9 @@ def predict(
     skip_bad_images: Annotated[
         bool, typer.Option(help="Leave out undecodable images, and name them.")
     ] = False,
+    report: Annotated[
+        Path | None, typer.Option(help="With --skip-bad-images: lists them here.")
+    ] = None,
 ) -> None:
     """Prints the most probable classes of every image."""
     from keras_sa.data import load
@@ -34,9 +37,12 @@ def predict(
         training=False,
         batch_size=min(batch_size, source.num_examples),
         skip_bad_images=skip_bad_images,
+        report=report,
         **image_options(settings),
     )
     rows = list(_rows(model, data, source, settings["class_names"], top))
+    for name, reason in sorted(data.bad_images.found.items()):
+        print(f"Left out: {name} ({reason})", file=sys.stderr)
     lines = "".join(json.dumps(row) + "\n" for row in rows)
     if output is None:
         _print_table(rows)

@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from keras_sa.scripts.train_report import BAD_IMAGES
+
 
 def train(
     recipe: Annotated[str, typer.Option(help="A name of keras_sa's recipes.")],
@@ -14,9 +16,15 @@ def train(
     data: Annotated[
         str | None, typer.Option(help="The images, such as folder:photos.")
     ] = None,
+    validation_data: Annotated[
+        str | None, typer.Option(help="For validation, where it is not the same.")
+    ] = None,
     validation_split: Annotated[
         str | None, typer.Option(help="Evaluated after every epoch; 'none' for none.")
     ] = None,
+    validation_fraction: Annotated[
+        float, typer.Option(help="Held out as 'validation' where there is none.")
+    ] = 0.0,
     strategy: Annotated[
         str, typer.Option(help="auto, single, mirrored or multi_worker.")
     ] = "auto",
@@ -38,6 +46,21 @@ def train(
         str | None, typer.Option(help="To begin with: a name, a file or 'none'.")
     ] = None,
     policy: Annotated[str | None, typer.Option(help="Keras' dtype policy.")] = None,
+    rand_augment: Annotated[
+        int | None, typer.Option(help="Operations of RandAugment an image; 0 is off.")
+    ] = None,
+    random_erasing: Annotated[
+        float | None, typer.Option(help="Probability of random erasing; 0 is off.")
+    ] = None,
+    mixup: Annotated[
+        float | None, typer.Option(help="Alpha of MixUp; 0 is off.")
+    ] = None,
+    cutmix: Annotated[
+        float | None, typer.Option(help="Alpha of CutMix; 0 is off.")
+    ] = None,
+    label_smoothing: Annotated[
+        float | None, typer.Option(help="Taken from the label; 0 is off.")
+    ] = None,
     seed: Annotated[int, typer.Option(help="Of the weights and the images.")] = 0,
     save_every: Annotated[
         int | None, typer.Option(help="In steps, beside every epoch.")
@@ -59,6 +82,10 @@ def train(
 
     After SIGTERM it saves its state and exits with 75.
     """
+    from keras_sa.scripts.train_images import training_images
+    from keras_sa.scripts.train_report import report_plan
+    from keras_sa.scripts.train_report import report_result
+    from keras_sa.training.batches import check_batch_size
     from keras_sa.training.memory import training_memory
     from keras_sa.training.preemption import Preempted
     from keras_sa.training.recipes import get_recipe
@@ -67,14 +94,20 @@ def train(
     from keras_sa.training.strategy import make_strategy
 
     chosen = get_recipe(recipe)
-    changes = {
-        "data": data,
-        "epochs": epochs,
-        "image_size": image_size,
-        "policy": policy,
-    }
-    chosen = dataclasses.replace(
-        chosen, **{name: value for name, value in changes.items() if value is not None}
+    chosen = _changed(
+        chosen,
+        data=data,
+        epochs=epochs,
+        image_size=image_size,
+        policy=policy,
+        augmentation=_changed(
+            chosen.augmentation,
+            rand_augment=rand_augment,
+            random_erasing=random_erasing,
+            mixup=mixup,
+            cutmix=cutmix,
+            label_smoothing=label_smoothing,
+        ),
     )
     if weights is not None:
         options = {
@@ -91,12 +124,17 @@ def train(
         )
     # First of all: it sets up the devices.
     made = make_strategy(strategy, replicas, timeout)
-    images, validation = _load(
+    batch_size = batch_size or chosen.batch_size
+    check_batch_size(batch_size, made)
+    images, validation = training_images(
         chosen,
-        batch_size or chosen.batch_size,
-        seed,
+        validation_data,
         validation_split,
-        directory / "bad_images.jsonl" if skip_bad_images else None,
+        batch_size=batch_size,
+        seed=seed,
+        validation_fraction=validation_fraction,
+        skip_bad_images=skip_bad_images,
+        report=directory / BAD_IMAGES if skip_bad_images else None,
     )
     session = Session(
         recipe=chosen,
@@ -113,7 +151,7 @@ def train(
     model = session.model()
     memory = training_memory(model, images.batch_size // made.num_replicas_in_sync)
     if chief:
-        _describe(session, model, memory, recipe)
+        report_plan(session, model, memory, recipe)
     if dry_run:
         return
     callbacks = []
@@ -129,31 +167,13 @@ def train(
         print(stopped, flush=True)
         raise
     if chief:
-        _report(directory)
+        report_result(directory)
 
 
-def _load(recipe, batch_size, seed, validation_split, bad_images):
-    from keras_sa.data import load
-
-    options = {
-        "image_size": recipe.image_size,
-        "batch_size": batch_size,
-        "augmentation": recipe.augmentation,
-        "channels": recipe.channels,
-        "seed": seed,
-        "skip_bad_images": bad_images is not None,
-        "report": bad_images,
-    }
-    images = load(recipe.data, "train", training=True, **options)
-    for split in (validation_split,) if validation_split else ("validation", "test"):
-        if split == "none":
-            return images, None
-        try:
-            return images, load(recipe.data, split, training=False, **options)
-        except (FileNotFoundError, ValueError):
-            if validation_split:
-                raise
-    return images, None
+def _changed(value, **changes):
+    """A dataclass with those of the changes that are not None."""
+    given = {name: change for name, change in changes.items() if change is not None}
+    return dataclasses.replace(value, **given)
 
 
 def _builder(recipe):
@@ -180,54 +200,6 @@ def _builder(recipe):
         return keras.Model(base.inputs, top(base.output), name=base.name)
 
     return build
-
-
-def _describe(session, model, memory, name):
-    from rich.console import Console
-    from rich.table import Table
-
-    strategy, data = session.strategy, session.data
-    replicas = strategy.num_replicas_in_sync
-    rows = {
-        "recipe": f"{name}, expected: {session.recipe.expected}",
-        "devices": f"{replicas}, of this process {', '.join(_devices(strategy))}",
-        "images": f"{data.num_examples} of {session.classes} classes, "
-        f"{data.image_shape}",
-        "global batch": f"{data.batch_size}, {data.batch_size // replicas} a device",
-        "steps": f"{data.steps_per_epoch} an epoch, {session.recipe.epochs} epochs",
-        "learning rate": f"{session.peak_learning_rate:g}",
-        "parameters": f"{model.count_params():,}",
-        "memory a device": f"about {sum(memory.values()) / 1e9:.2f} GB ("
-        + ", ".join(f"{part} {size / 1e9:.2f}" for part, size in memory.items())
-        + ")",
-        "directory": str(session.directory),
-    }
-    table = Table(show_header=False)
-    for row in rows.items():
-        table.add_row(*row)
-    Console().print(table)
-
-
-def _devices(strategy):
-    import tensorflow as tf
-
-    if strategy.num_replicas_in_sync == 1:
-        kinds = [d.device_type for d in tf.config.list_physical_devices()]
-        return ["GPU:0" if "GPU" in kinds else "CPU:0"]
-    local = strategy.extended.worker_devices
-    return [device.rpartition("device:")[2] for device in local]
-
-
-def _report(directory):
-    from keras_sa.training.metrics_log import plot_metrics
-    from keras_sa.training.metrics_log import read_metrics
-
-    rows = read_metrics(directory)
-    print({name: value for name, value in rows[-1].items() if value is not None})
-    try:
-        plot_metrics(rows, directory / "learning_curve.png")
-    except ImportError as error:
-        print(f"No learning curve: {error}")
 
 
 if __name__ == "__main__":

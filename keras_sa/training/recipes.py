@@ -115,7 +115,7 @@ RECIPES: dict[str, Recipe] = {
     ),
     "fine_tune": Recipe(
         command="keras-sa train --recipe fine_tune --data folder:photos "
-        "--directory runs/photos",
+        "--validation-fraction 0.2 --directory runs/photos",
         hardware="one GPU, or patience",
         expected=NOT_MEASURED,
         model="SAResNet50",

@@ -1,6 +1,7 @@
 """The commands: train, evaluate and predict, as a user runs them."""
 
 import csv
+import dataclasses
 import json
 import re
 
@@ -11,10 +12,14 @@ from PIL import Image
 from sklearn import datasets
 from typer.testing import CliRunner
 
+from keras_sa.data import MissingSplitError
+from keras_sa.data.bad_images import read_report
 from keras_sa.detection.session import load_detector
 from keras_sa.scripts.evaluate import evaluate
 from keras_sa.scripts.predict import predict
 from keras_sa.scripts.train import train
+from keras_sa.scripts.train_images import training_images
+from keras_sa.training.recipes import get_recipe
 from keras_sa.training.session import load_trained
 
 
@@ -125,6 +130,100 @@ def test_prediction_of_a_bad_image(trained, tmp_path):
     lines = tmp_path / "out.jsonl"
     run(predict, trained, tmp_path, "--skip-bad-images", "--output", lines)
     assert [row["file"] for row in read_lines(lines)] == [str(tmp_path / "good.png")]
+
+
+def test_skipped_images_are_counted_and_named(trained, tmp_path):
+    for name in ("bad.png", "good.png", "other.png"):
+        Image.new("L", (8, 8)).save(tmp_path / name)
+    (tmp_path / "bad.png").write_bytes(b"")
+    report = tmp_path / "reports" / "bad.jsonl"
+    skip = ("--skip-bad-images", "--report", report)
+    result = run(predict, trained, tmp_path, *skip, "--output", "-")
+    assert len(result.stdout.splitlines()) == 2
+    assert f"Left out: {tmp_path / 'bad.png'} (the file is empty)" in result.stderr
+    assert list(read_report(report)) == [str(tmp_path / "bad.png")]
+
+
+def photos(path, splits, classes="0123456789"):
+    for split in splits:
+        for name in classes:
+            (path / split / name).mkdir(parents=True)
+            Image.new("L", (8, 8)).save(path / split / name / f"{name}.png")
+    return path
+
+
+def test_bad_images_of_training_and_validation_are_listed(tmp_path, trained):
+    folder = photos(tmp_path / "photos", ("train", "test"))
+    bad = {str(folder / split / "3" / "bad.png") for split in ("train", "test")}
+    for name in bad:
+        (tmp_path / name).write_bytes(b"")
+    options = ("--data", f"folder:{folder}", "--skip-bad-images")
+    output = run(
+        train,
+        *("--recipe", "digits", "--directory", tmp_path / "run", "--epochs", 1),
+        *("--batch-size", 11, *options),
+    ).output
+    assert set(read_report(tmp_path / "run" / "bad_images.jsonl")) == bad
+    assert "2 images that can't be decoded were left out" in output
+    found = last_json(run(evaluate, trained, *options).output)
+    assert (found["images"], found["skipped"]) == (10, 1)
+
+
+def test_folder_can_hold_out_a_part(tmp_path):
+    folder = tmp_path / "photos"
+    for name in ("a", "b"):
+        (folder / name).mkdir(parents=True)
+        for number in range(8):
+            Image.new("L", (8, 8)).save(folder / name / f"{number}.png")
+    options = {"seed": 0, "batch_size": 4}
+    recipe = dataclasses.replace(get_recipe("digits"), data=f"folder:{folder}")
+    assert training_images(recipe, **options)[1] is None
+    images, validation = training_images(recipe, validation_fraction=0.25, **options)
+    assert (images.num_examples, validation.num_examples) == (12, 4)
+    images, validation = training_images(recipe, f"folder:{folder}", **options)
+    assert (images.num_examples, validation.num_examples) == (16, 16)
+
+
+def test_validation_that_can_not_be_is_an_error(tmp_path):
+    """It must not pass for none."""
+    recipe = get_recipe("digits")
+    options = {"seed": 0, "batch_size": 4}
+    folder = photos(tmp_path / "unknown", ("train", "val"))
+    photos(folder, ("val",), "x")
+    recipe = dataclasses.replace(recipe, data=f"folder:{folder}")
+    with pytest.raises(ValueError, match=r"\['x'\]"):
+        training_images(recipe, **options)
+    folder = photos(tmp_path / "photos", ("train",))
+    recipe = dataclasses.replace(recipe, data=f"folder:{folder}")
+    with pytest.raises(MissingSplitError, match="'test'"):
+        training_images(recipe, validation_split="test", **options)
+    other = photos(tmp_path / "other", ("",), "ab")
+    with pytest.raises(typer.BadParameter, match="validation has the classes"):
+        training_images(recipe, f"folder:{other}", **options)
+
+
+def test_augmentations_have_switches(tmp_path, arguments):
+    changed = [
+        *("--mixup", 0.2, "--cutmix", 1.0, "--label-smoothing", 0.1),
+        *("--random-erasing", 0.25, "--epochs", 1),
+    ]
+    run(train, *arguments, "--directory", tmp_path / "run", *changed)
+    settings = json.loads((tmp_path / "run" / "settings.json").read_text())
+    augmentation = settings["recipe"]["augmentation"]
+    assert augmentation["mixup"] == 0.2
+    assert augmentation["cutmix"] == 1.0
+    assert augmentation["label_smoothing"] == 0.1
+    assert augmentation["random_erasing"] == 0.25
+    # What the recipe has is kept.
+    assert not augmentation["flip"]
+    with pytest.raises(ValueError, match="RandAugment takes RGB"):
+        run(train, *arguments, "--directory", tmp_path / "run", "--rand-augment", 2)
+
+
+def test_uneven_batch_is_refused_before_anything_is_done(tmp_path, arguments):
+    options = ("--directory", tmp_path / "run", "--batch-size", 33, "--dry-run")
+    with pytest.raises(ValueError, match="batch_size=33, replicas=2"):
+        run(train, *arguments, *options, "--strategy", "mirrored")
 
 
 def test_dry_run_only_tells(tmp_path, arguments):

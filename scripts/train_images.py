@@ -1,0 +1,60 @@
+"""The images that `keras-sa train` trains and validates with."""
+
+import typer
+
+# Which splits are taken for validation, the first one that is there.
+VALIDATION_SPLITS = ("validation", "test")
+
+
+def training_images(recipe, validation_data=None, validation_split=None, **options):
+    """Opens the images of a training.
+
+    Args:
+        recipe: The `Recipe`.
+        validation_data: The source for validation, if it isn't the recipe's.
+        validation_split: Its split, or `"none"`. Defaults to the first of
+            `VALIDATION_SPLITS` that the source has.
+        **options: For `keras_sa.data.load`.
+
+    Returns:
+        The training's `ImageData` and the validation's, or `None` if there is none.
+
+    Raises:
+        typer.BadParameter: If the two don't have the same classes.
+        FileNotFoundError: If the images or a split that was asked for are missing.
+    """
+    from keras_sa.data import MissingSplitError
+    from keras_sa.data import load
+
+    options |= {
+        "image_size": recipe.image_size,
+        "augmentation": recipe.augmentation,
+        "channels": recipe.channels,
+    }
+    images = load(recipe.data, "train", training=True, **options)
+    if validation_split == "none":
+        return images, None
+    source = validation_data or recipe.data
+    splits = (validation_split,) if validation_split else VALIDATION_SPLITS
+    if validation_data:
+        # A folder or a cache of its own needs no splits.
+        options["validation_fraction"] = 0.0
+        splits = splits if validation_split else (*splits, "all")
+    for split in splits:
+        try:
+            validation = load(source, split, training=False, **options)
+        except MissingSplitError:
+            if split == splits[-1] and (validation_data or validation_split):
+                raise
+        else:
+            _check_classes(images, validation)
+            return images, validation
+    return images, None
+
+
+def _check_classes(images, validation):
+    if validation.class_names != images.class_names:
+        raise typer.BadParameter(
+            f"validation has the classes {list(validation.class_names)[:10]}, "
+            f"training {list(images.class_names)[:10]}"
+        )

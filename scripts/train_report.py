@@ -1,0 +1,85 @@
+"""What `keras-sa train` says before and after."""
+
+BAD_IMAGES = "bad_images.jsonl"
+
+
+def report_plan(session, model, memory, name):
+    """Prints what will be trained with what, and what it will take.
+
+    Args:
+        session: The `Session`.
+        model: Its model.
+        memory: What `training_memory` says.
+        name: Of the recipe.
+    """
+    from rich.console import Console
+    from rich.table import Table
+
+    strategy, data = session.strategy, session.data
+    replicas = strategy.num_replicas_in_sync
+    rows = {
+        "recipe": f"{name}, for {session.recipe.hardware}, expected: "
+        + session.recipe.expected,
+        "devices": f"{replicas}, of this process {', '.join(_devices(strategy))}",
+        "images": f"{data.num_examples} of {session.classes} classes, "
+        f"{data.image_shape}",
+        "validation": _validation(session.validation),
+        "global batch": f"{data.batch_size}, {data.batch_size // replicas} a device",
+        "steps": f"{data.steps_per_epoch} an epoch, {session.recipe.epochs} epochs",
+        "learning rate": _learning_rate(session),
+        "parameters": f"{model.count_params():,}",
+        "memory a device": f"about {sum(memory.values()) / 1e9:.2f} GB ("
+        + ", ".join(f"{part} {size / 1e9:.2f}" for part, size in memory.items())
+        + ")",
+        "directory": str(session.directory),
+    }
+    table = Table(show_header=False)
+    for row in rows.items():
+        table.add_row(*row)
+    Console().print(table)
+
+
+def _validation(data):
+    if data is None:
+        return "none; --validation-fraction holds out a part of the images"
+    return f"{data.num_examples} images"
+
+
+def _learning_rate(session):
+    recipe, used = session.recipe, session.peak_learning_rate
+    published = f"{recipe.learning_rate:g} for a batch of {recipe.batch_size}"
+    how = "in proportion to" if session.learning_rate is None else "instead of"
+    return f"{used:g}, {how} {published}"
+
+
+def _devices(strategy):
+    import tensorflow as tf
+
+    if strategy.num_replicas_in_sync == 1:
+        kinds = [d.device_type for d in tf.config.list_physical_devices()]
+        return ["GPU:0" if "GPU" in kinds else "CPU:0"]
+    local = strategy.extended.worker_devices
+    return [device.rpartition("device:")[2] for device in local]
+
+
+def report_result(directory):
+    """Prints the last epoch's metrics and draws the learning curve.
+
+    Args:
+        directory: Of the training.
+    """
+    from keras_sa.data.bad_images import read_report
+    from keras_sa.training.metrics_log import plot_metrics
+    from keras_sa.training.metrics_log import read_metrics
+
+    rows = read_metrics(directory)
+    print({name: value for name, value in rows[-1].items() if value is not None})
+    reports = sorted(directory.glob(f"{BAD_IMAGES.partition('.')[0]}*.jsonl"))
+    skipped = {name for report in reports for name in read_report(report)}
+    if skipped:
+        listed = ", ".join(str(report) for report in reports)
+        print(f"{len(skipped)} images that can't be decoded were left out: {listed}")
+    try:
+        plot_metrics(rows, directory / "learning_curve.png")
+    except ImportError as error:
+        print(f"No learning curve: {error}")
