@@ -2,6 +2,7 @@
 
 from collections import Counter
 from dataclasses import dataclass
+from dataclasses import replace
 
 import keras
 import numpy as np
@@ -36,7 +37,10 @@ SUFFIXES = ("_a", "_b")
 
 @dataclass(frozen=True, eq=False)
 class Halves:
-    """A map whose channels are in two tensors; `order` says which is where."""
+    """A map whose channels are in two tensors; `order` says which is where.
+
+    The first one may be `Scaled`.
+    """
 
     tensors: tuple
     order: np.ndarray
@@ -46,6 +50,19 @@ class Halves:
     def channels(self):
         middle = self.tensors[0].shape[self.axis]
         return self.order[:middle], self.order[middle:]
+
+
+@dataclass(frozen=True, eq=False)
+class Scaled:
+    """A map that waits to be multiplied with the positive gate of its channels.
+
+    Until then, an addition and a ReLU can be made parts of the convolution that the
+    map comes from: `relu(gate * x + y) = gate * relu(x + y / gate)`.
+    """
+
+    tensor: object
+    gate: object
+    name: str
 
 
 @dataclass(frozen=True)
@@ -143,8 +160,18 @@ class Emitter:
             emitted = self.channelwise(emitted.layer, emitted.source)
         elif isinstance(emitted, Convolution):
             emitted = self.convolve(emitted)
+        elif isinstance(emitted, Halves):
+            tensors = tuple(self.multiplied(tensor) for tensor in emitted.tensors)
+            emitted = replace(emitted, tensors=tensors)
         self.emitted[value] = emitted
         return emitted
+
+    def multiplied(self, tensor):
+        """A half as a tensor, multiplied with the gate that it waits for."""
+        if not isinstance(tensor, Scaled):
+            return tensor
+        multiply = layers.Multiply(name=self.unique(f"{tensor.name}_gated"))
+        return multiply([tensor.tensor, tensor.gate])
 
     def whole(self, value):
         """The tensor of a value, its halves put together."""

@@ -49,7 +49,10 @@ def fuse(
       read both. A shuffle is built into the order of the weights.
     - `gamma` and `beta` of the attention are folded into its scale and shift, which
       are stored for every channel.
-    - The mean of a 1x1 convolution's output is computed from its smaller input.
+    - The mean of a 1x1 convolution's output is computed from its smaller input, where
+      that is less work.
+    - On TensorFlow, the addition of a block and its ReLU are parts of the convolution
+      also in the half that its mean gates: `relu(g * x + y) = g * relu(x + y / g)`.
     - Paddings and activations become part of the convolutions.
 
     Everything else stays as it is. The outputs agree up to rounding.

@@ -221,11 +221,17 @@ def _reorder(writer, call, x):
     return writer.node("Gather", x, order, axis=1)
 
 
-def _channel_gate(writer, call, maps, mean):
+def _channel_gate(writer, call, mean):
     layer = call.layer
     weight, bias = (writer.constant(_along_channels(v)) for v in layer.weights)
     gate = writer.node("Add", writer.node("Mul", mean, weight), bias)
-    return writer.node("Mul", maps, writer.node("Sigmoid", gate))
+    return writer.node("Sigmoid", gate)
+
+
+def _multiply(writer, call, first, *others):
+    for other in others:
+        first = writer.node("Mul", first, other)
+    return first
 
 
 def _spatial_gate(writer, call, maps, _mean):
@@ -244,6 +250,7 @@ RULES = (
     (layers.GlobalAveragePooling2D, _global_average),
     (layers.Dense, _dense),
     (layers.Add, _add),
+    (layers.Multiply, _multiply),
     (layers.Concatenate, _concatenate),
     (layers.Activation, lambda w, call, x: w.activation(call.layer.activation, x)),
     (layers.Dropout, lambda w, call, x: x),

@@ -1,5 +1,7 @@
 """What becomes of each kind of layer when a network is fused."""
 
+from dataclasses import replace
+
 import keras
 import numpy as np
 
@@ -8,13 +10,22 @@ from keras_sa.serving.emitter import CHANNELWISE
 from keras_sa.serving.emitter import SUFFIXES
 from keras_sa.serving.emitter import Halves
 from keras_sa.serving.emitter import Padded
+from keras_sa.serving.emitter import Scaled
 from keras_sa.serving.folding import Convolution
 from keras_sa.serving.folding import GateParameters
 from keras_sa.serving.folding import batch_norm_scale_and_shift
 from keras_sa.serving.gates import ChannelGate
+from keras_sa.serving.gates import DivideByGate
+from keras_sa.serving.gates import NormalizingSpatialGate
 from keras_sa.serving.gates import SpatialGate
+from keras_sa.serving.gates import TensorFlowSpatialGate
 
 layers = keras.layers
+# Maps are the smaller the more channels they have. As measured on ResNet-50: halves of
+# so few channels are large enough to be normalised image by image, ...
+FEW_CHANNELS = 256
+# ... and with so many inputs reading the weights takes longer than averaging the map.
+MANY_INPUTS = 256
 ELEMENTWISE_ACTIVATIONS = ("linear", "relu", "sigmoid", "silu", "tanh")
 
 
@@ -80,33 +91,63 @@ def _shuffle_attention(emitter, call):
     emitter.report.gates.append(layer.name)
     gate = GateParameters.of(layer)
     convolution = convolution.outputs(gate.source)
-    options = {"data_format": layer.data_format, "dtype": layer.dtype_policy}
-    branches = (
-        ("_channel", gate.channel_branch, ChannelGate, {}, gate.channel_weights),
-        (
-            "_spatial",
-            gate.spatial_branch,
-            SpatialGate,
-            {"epsilon": layer.epsilon, "portable": emitter.portable},
-            gate.spatial_weights,
-        ),
+    channel = _channel_branch(emitter, layer, convolution, gate)
+    spatial = _spatial_branch(emitter, layer, convolution, gate)
+    return Halves((channel, spatial), gate.order, layer.channel_axis)
+
+
+def _channel_branch(emitter, layer, convolution, gate):
+    suffix = "_channel"
+    convolution = convolution.outputs(gate.channel_branch)
+    maps, mean = _with_mean(emitter, convolution, suffix)
+    branch = ChannelGate(**_options(emitter, layer, suffix))
+    scaled = Scaled(maps, branch(mean), layer.name)
+    branch.set_weights(gate.channel_weights)
+    # Only if the gate doesn't depend on the maps, additions can be put before it.
+    return scaled if _knows_mean(convolution) else emitter.multiplied(scaled)
+
+
+def _spatial_branch(emitter, layer, convolution, gate):
+    suffix = "_spatial"
+    convolution = convolution.outputs(gate.spatial_branch)
+    options = _options(emitter, layer, suffix) | {"epsilon": layer.epsilon}
+    if emitter.portable:
+        branch = SpatialGate(**options)
+        gated = branch(list(_with_mean(emitter, convolution, suffix)))
+    elif len(gate.spatial_branch) <= FEW_CHANNELS:
+        branch = NormalizingSpatialGate(**options)
+        gated = branch(emitter.convolve(convolution, suffix))
+    else:
+        branch = TensorFlowSpatialGate(**options)
+        gated = branch(list(_with_mean(emitter, convolution, suffix)))
+    branch.set_weights(gate.spatial_weights)
+    return gated
+
+
+def _options(emitter, layer, suffix):
+    return {
+        "data_format": layer.data_format,
+        "dtype": layer.dtype_policy,
+        "name": emitter.unique(layer.name + suffix),
+    }
+
+
+def _knows_mean(convolution):
+    """Whether the output's mean is best computed from the input's."""
+    return (
+        convolution.is_pointwise
+        and not isinstance(convolution.source, Halves)
+        and convolution.kernel.shape[2] < MANY_INPUTS
     )
-    tensors = []
-    for suffix, channels, kind, arguments, weights in branches:
-        maps, mean = _with_mean(emitter, convolution.outputs(channels), suffix)
-        branch = kind(**arguments, **options, name=emitter.unique(layer.name + suffix))
-        tensors.append(branch([maps, mean]))
-        branch.set_weights(weights)
-    return Halves(tuple(tensors), gate.order, layer.channel_axis)
 
 
 def _with_mean(emitter, convolution, suffix):
     """A convolution's output and its mean over the map."""
-    source = convolution.source
-    if not convolution.is_pointwise or isinstance(source, Halves):
+    if not _knows_mean(convolution):
         maps = emitter.convolve(convolution, suffix)
         return maps, _mean(emitter, maps, convolution.layer)
     layer = convolution.build(emitter.unique(convolution.layer.name + suffix))
+    source = convolution.source
     return layer(source), layer(_mean(emitter, source, convolution.layer))
 
 
@@ -133,6 +174,14 @@ def _add(emitter, call):
         is_alike = isinstance(part, Halves) and np.array_equal(part.order, halves.order)
         if not is_alike and not (is_free and part.layer.groups == 1):
             return None
+    waiting = _waiting(emitter, call, parts)
+    if waiting is not None:
+        return waiting
+    parts = [
+        part if isinstance(part, Convolution) else emitter.ready(value)
+        for value, part in zip(call.inputs, parts, strict=True)
+    ]
+    halves = next(part for part in parts if isinstance(part, Halves))
     # The convolutions come last: TensorFlow makes the addition, and the activation
     # behind it, a part of a convolution that is the second summand.
     parts = sorted(parts, key=lambda part: isinstance(part, Convolution))
@@ -142,6 +191,35 @@ def _add(emitter, call):
         for suffix, addends in zip(SUFFIXES, zip(*sides, strict=True), strict=True)
     )
     return Halves(tensors, halves.order, halves.axis)
+
+
+def _waiting(emitter, call, parts):
+    """An addition to a half that is not yet multiplied with its gate, if it can be.
+
+    On TensorFlow alone, and in float32: other runtimes don't make it a part of the
+    convolution, and the quotient would be out of float16's range.
+    """
+    if emitter.portable or len(parts) != 2:
+        return None
+    for value, other in (call.inputs, call.inputs[::-1]):
+        part, addend = emitter.emitted[value], emitter.emitted[other]
+        if (
+            isinstance(part, Halves)
+            and isinstance(part.tensors[0], Scaled)
+            and part.tensors[0].tensor.dtype == "float32"
+            and emitter.uses[value] == 1
+            and isinstance(addend, Halves)
+        ):
+            scaled, spatial = part.tensors
+            first, second = emitter.ready(other).tensors
+            name = call.layer.name + SUFFIXES[0]
+            quotient = DivideByGate(name=emitter.unique(f"{name}_quotient"))
+            add = layers.Add(name=emitter.unique(name))
+            total = add([quotient([first, scaled.gate]), scaled.tensor])
+            add = layers.Add(name=emitter.unique(call.layer.name + SUFFIXES[1]))
+            tensors = (replace(scaled, tensor=total), add([second, spatial]))
+            return replace(part, tensors=tensors)
+    return None
 
 
 def _halved(emitter, part, halves):
@@ -164,6 +242,13 @@ def _activation(emitter, call):
     source = emitter.single(call)
     if isinstance(source, Convolution) and emitter.is_only_for(call):
         return emitter.convolve(source, activation=name)
+    if isinstance(source, Halves) and name == "relu" and emitter.is_only_for(call):
+        # A positive factor may wait until after the ReLU.
+        scaled, tensor = source.tensors
+        if isinstance(scaled, Scaled):
+            first = emitter.copied(layer, SUFFIXES[0])(scaled.tensor)
+            second = emitter.copied(layer, SUFFIXES[1])(tensor)
+            return replace(source, tensors=(replace(scaled, tensor=first), second))
     return emitter.channelwise(layer, emitter.ready(call.inputs[0]))
 
 

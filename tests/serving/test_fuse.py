@@ -1,13 +1,21 @@
 """The fused network gives the same numbers, whatever the network was."""
 
+import os
+from collections import Counter
+
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 from serving_samples import randomize
 from serving_samples import small_network
+from tensorflow.python.framework.convert_to_constants import (
+    convert_variables_to_constants_v2,
+)
 
 from keras_sa.layers import ShuffleAttention
 from keras_sa.serving import fuse
+from keras_sa.serving import rules
 from keras_sa.study import AblatedShuffleAttention
 from keras_sa.study import register_ablations
 
@@ -15,9 +23,18 @@ ALL = "left as they are: none"
 
 
 def assert_equivalent(model, shape=(3, 32, 32, 3)):
-    """Checks the outputs to 1e-4 of their deviation and returns the report."""
+    """Checks the outputs of both kinds to 1e-4 of their deviation.
+
+    Returns the portable one and its report.
+    """
     images = np.random.default_rng(1).standard_normal(shape).astype("float32")
+    assert_same_outputs(model, fuse(model, portable=False), images)
     fused, report = fuse(model, return_report=True)
+    assert_same_outputs(model, fused, images)
+    return fused, report
+
+
+def assert_same_outputs(model, fused, images):
     expected = keras.tree.flatten(model(images, training=False))
     actual = keras.tree.flatten(fused(images, training=False))
     for before, after in zip(expected, actual, strict=True):
@@ -25,7 +42,6 @@ def assert_equivalent(model, shape=(3, 32, 32, 3)):
         assert np.isfinite(before).all()
         # float32 rounds the folded weights differently: the promised precision.
         np.testing.assert_allclose(after, before, rtol=0, atol=1e-4 * before.std())
-    return fused, report
 
 
 @pytest.mark.parametrize(
@@ -76,14 +92,60 @@ def test_the_compared_attentions_stay_and_are_reported(attention):
     assert not any(isinstance(x, keras.layers.BatchNormalization) for x in fused.layers)
 
 
-def test_faster_gates_of_tensorflow_give_the_same():
-    model = randomize(small_network(classifier_activation=None))
-    images = np.random.default_rng(1).standard_normal((3, 32, 32, 3)).astype("float32")
-    expected = model.predict(images, verbose=0)
+@pytest.mark.parametrize("inputs", [1, 10_000])
+@pytest.mark.parametrize("channels", [1, 10_000])
+def test_the_sizes_choose_the_speed_alone(monkeypatch, inputs, channels):
+    monkeypatch.setattr(rules, "MANY_INPUTS", inputs)
+    monkeypatch.setattr(rules, "FEW_CHANNELS", channels)
+    model = small_network(classifier_activation=None, blocks=(3, 2))
+    assert_equivalent(randomize(model))
+
+
+def test_gates_that_are_almost_zero():
+    model = randomize(small_network(classifier_activation=None, blocks=(3, 2)))
+    rng = np.random.default_rng(0)
+    for layer in model.layers:
+        if isinstance(layer, ShuffleAttention):
+            # Beyond -88 the sigmoid's reciprocal is more than float32 can hold.
+            bias = rng.choice([-200.0, -70.0, -20.0, 1.0], layer.channel_bias.shape)
+            layer.channel_bias.assign(bias)
+    assert_equivalent(model)
+
+
+def test_images_of_one_colour():
+    """Their maps hardly vary: the normalisation would magnify an error."""
+    model = randomize(small_network(classifier_activation=None, blocks=(3, 2)))
+    images = np.full((2, 32, 32, 3), [[[[300.0, 0.0, 2.0]]]], "float32")
+    images[1] = 0
+    for portable in (True, False):
+        assert_same_outputs(model, fuse(model, portable=portable), images)
+
+
+def test_tensorflow_normalises_in_one_operation():
+    if os.environ.get("TF_ENABLE_ONEDNN_OPTS") == "0":
+        pytest.skip("oneDNN is switched off")
+    model = randomize(small_network(classifier_activation=None, blocks=(2, 2)))
     fused = fuse(model, portable=False)
-    np.testing.assert_allclose(
-        fused.predict(images, verbose=0), expected, rtol=0, atol=1e-4 * expected.std()
-    )
+    signature = [tf.TensorSpec((None, 32, 32, 3), name="images")]
+    function = tf.function(lambda x: fused(x), signature).get_concrete_function()
+    # As in an export: the weights are constants.
+    constant = convert_variables_to_constants_v2(function)
+    kinds = Counter(node.op for node in optimized(constant).node)
+    assert kinds["_MklFusedInstanceNorm"] == 4
+
+
+def optimized(function):
+    """The graph that TensorFlow runs."""
+    v1 = tf.compat.v1
+    with tf.Graph().as_default(), v1.Session() as session:
+        (output,) = tf.graph_util.import_graph_def(
+            function.graph.as_graph_def(), return_elements=[function.outputs[0].name]
+        )
+        feed = {"import/images:0": np.zeros((1, 32, 32, 3), "float32")}
+        options = v1.RunOptions(output_partition_graphs=True)
+        metadata = v1.RunMetadata()
+        session.run(output, feed, options=options, run_metadata=metadata)
+    return metadata.partition_graphs[0]
 
 
 def test_any_image_size():
@@ -149,10 +211,11 @@ def test_maps_that_leave_the_network_have_their_channel_order():
     assert_equivalent(keras.Model(model.input, outputs))
 
 
-def test_it_is_saved_and_loaded_and_shares_nothing(tmp_path):
+@pytest.mark.parametrize("portable", [True, False])
+def test_it_is_saved_and_loaded_and_shares_nothing(tmp_path, portable):
     model = randomize(small_network())
     before = [weight.numpy() for weight in model.weights]
-    fused = fuse(model)
+    fused = fuse(model, portable=portable)
     fused.save(tmp_path / "fused.keras")
     loaded = keras.saving.load_model(tmp_path / "fused.keras")
     images = np.random.default_rng(0).standard_normal((2, 32, 32, 3))
