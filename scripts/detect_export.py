@@ -32,7 +32,7 @@ def export(
         **image_options(settings),
     )
     if server_files:
-        write_server_files(output)
+        write_server_files(output, force)
     print(path)
 
 

@@ -68,7 +68,7 @@ def export(
                 **options,
             )
             if server_files:
-                serving.write_server_files(output)
+                serving.write_server_files(output, force)
         else:
             images = _calibration(network, calibration, options)
             path = serving.convert(network, output, format, precision, images, force)

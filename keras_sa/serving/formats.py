@@ -2,7 +2,6 @@
 
 import os
 import tempfile
-from collections.abc import Callable
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -15,6 +14,9 @@ from keras_sa.serving.onnx_writer import UnsupportedLayerError
 from keras_sa.serving.onnx_writer import write_onnx
 from keras_sa.serving.precision import with_precision
 from keras_sa.utils.extras import require_extra
+
+# A folder beside the file that is written, for what is needed on the way.
+INTERMEDIATE = "intermediate"
 
 
 def convert(
@@ -62,7 +64,7 @@ def convert(
         raise ValueError(
             f"`format` must be one of {list(WRITERS)}. Received: format={format!r}"
         )
-    write, suffix, precisions = WRITERS[format]
+    write, suffixes, precisions = WRITERS[format]
     if precision not in precisions:
         raise ValueError(
             f"The format {format!r} has the precisions {precisions}. "
@@ -73,24 +75,25 @@ def convert(
             "`calibration` images belong to int8, and int8 needs them. "
             f"Received: precision={precision!r}, calibration={calibration!r}"
         )
-    if path.suffix != suffix:
-        raise ValueError(f"`path` must end in {suffix!r}. Received: path={str(path)!r}")
-    if path.exists() and not force:
+    if path.suffix != suffixes[0]:
+        raise ValueError(
+            f"`path` must end in {suffixes[0]!r}. Received: path={str(path)!r}"
+        )
+    files = [path.with_suffix(suffix) for suffix in suffixes]
+    existing = [file for file in files if file.exists()]
+    if existing and not force:
         raise FileExistsError(
-            f"{path} exists. Choose another path, or replace it with `force=True`."
+            f"{existing[0]} exists. Choose another path, or replace it with "
+            "`force=True`."
         )
     path.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=".export-", dir=path.parent) as folder:
-        written = Path(folder) / path.name
-        write(fuse(model), written, precision, calibration)
+        (Path(folder) / INTERMEDIATE).mkdir()
+        write(fuse(model), Path(folder) / path.name, precision, calibration)
         # The weights of OpenVINO come first: the file that names them is last.
-        for file in sorted(Path(folder).glob(f"{path.stem}.*"), key=_is(path.suffix)):
-            os.replace(file, path.parent / file.name)
+        for file in reversed(files):
+            os.replace(Path(folder) / file.name, file)
     return path
-
-
-def _is(suffix) -> Callable:
-    return lambda file: file.suffix == suffix
 
 
 def _write_keras(model, path, precision, calibration):
@@ -99,21 +102,25 @@ def _write_keras(model, path, precision, calibration):
     model.save(path)
 
 
-def _write_onnx(model, path, precision, calibration):
-    float32 = path.with_name("float32.onnx")
+def _write_float32_onnx(model, path):
     try:
-        write_onnx(model, float32)
+        write_onnx(model, path)
     except UnsupportedLayerError:
         require_extra("tf2onnx", "onnx")
         images = model.inputs[0]
         signature = [keras.InputSpec(images.dtype, images.shape, name="images")]
         model.export(
-            str(float32),
+            str(path),
             format="onnx",
             verbose=False,
             input_signature=signature,
             opset_version=OPSET,
         )
+
+
+def _write_onnx(model, path, precision, calibration):
+    float32 = path.parent / INTERMEDIATE / "float32.onnx"
+    _write_float32_onnx(model, float32)
     if precision == "float32":
         float32.rename(path)
     elif precision == "float16":
@@ -137,7 +144,7 @@ def _quantize_onnx(float32, path, calibration):
             batch = next(self.batches, None)
             return None if batch is None else {"images": np.asarray(batch, "float32")}
 
-    prepared = path.with_name("prepared.onnx")
+    prepared = path.parent / INTERMEDIATE / "prepared.onnx"
     shape_inference.quant_pre_process(str(float32), str(prepared))
     quantization.quantize_static(
         str(prepared),
@@ -151,8 +158,8 @@ def _quantize_onnx(float32, path, calibration):
 
 def _write_openvino(model, path, precision, calibration):
     openvino = require_extra("openvino", "openvino")
-    source = path.with_name("source.onnx")
-    _write_onnx(model, source, "float32", None)
+    source = path.parent / INTERMEDIATE / "source.onnx"
+    _write_float32_onnx(model, source)
     network = openvino.convert_model(str(source))
     if precision == "int8":
         nncf = require_extra("nncf", "openvino")
@@ -190,8 +197,8 @@ def _write_litert(model, path, precision, calibration):
 
 
 WRITERS = {
-    "keras": (_write_keras, ".keras", ("float32", "float16", "bfloat16")),
-    "onnx": (_write_onnx, ".onnx", ("float32", "float16", "int8")),
-    "openvino": (_write_openvino, ".xml", ("float32", "float16", "int8")),
-    "litert": (_write_litert, ".tflite", ("float32", "float16", "int8")),
+    "keras": (_write_keras, (".keras",), ("float32", "float16", "bfloat16")),
+    "onnx": (_write_onnx, (".onnx",), ("float32", "float16", "int8")),
+    "openvino": (_write_openvino, (".xml", ".bin"), ("float32", "float16", "int8")),
+    "litert": (_write_litert, (".tflite",), ("float32", "float16", "int8")),
 }

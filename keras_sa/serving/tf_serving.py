@@ -67,11 +67,13 @@ FILES = {
 }
 
 
-def write_server_files(directory: str | Path) -> list[Path]:
+def write_server_files(directory: str | Path, force: bool = False) -> list[Path]:
     """Writes the configuration of a TF Serving container beside the versions.
 
     Args:
         directory: The model's directory; its name becomes the model's name.
+        force: Whether to replace existing files, which somebody may have changed.
+            Otherwise they are kept.
 
     Returns:
         The paths of `models.config`, `batching.config`, `monitoring.config` and
@@ -82,7 +84,9 @@ def write_server_files(directory: str | Path) -> list[Path]:
     paths = []
     for file, template in FILES.items():
         paths.append(directory / file)
-        paths[-1].write_text(template.format(name=directory.name), encoding="utf-8")
+        if force or not paths[-1].exists():
+            text = template.format(name=directory.name)
+            paths[-1].write_text(text, encoding="utf-8")
     return paths
 
 

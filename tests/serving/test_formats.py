@@ -157,6 +157,23 @@ def test_wrong_arguments_are_refused(logits_model, tmp_path, arguments):
         convert(logits_model, path, **{"format": "onnx", **arguments})
 
 
+@pytest.mark.parametrize("name", ["network[1].v2.onnx", "float32.onnx", "source.xml"])
+def test_any_name_is_written_and_nothing_else(logits_model, tmp_path, name):
+    format = {".onnx": "onnx", ".xml": "openvino"}[name[name.rindex(".") :]]
+    for module in REQUIRED[format]:
+        pytest.importorskip(module)
+    path = convert(logits_model, tmp_path / name, format)
+    expected = {path, path.with_suffix(".bin")} if format == "openvino" else {path}
+    assert set(tmp_path.iterdir()) == expected
+
+
+def test_weights_beside_the_file_are_kept(logits_model, tmp_path):
+    (tmp_path / "network.bin").write_text("precious")
+    with pytest.raises(FileExistsError, match="network.bin exists"):
+        convert(logits_model, tmp_path / "network.xml", "openvino")
+    assert (tmp_path / "network.bin").read_text() == "precious"
+
+
 def test_an_existing_file_is_kept(logits_model, tmp_path):
     path = tmp_path / "network.keras"
     path.write_text("precious")

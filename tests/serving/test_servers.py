@@ -29,6 +29,7 @@ from keras_sa.serving.local_server import image_files
 from keras_sa.serving.local_server import latest_version
 
 ROOT = Path(__file__).parents[2]
+LANGUAGES = {"printf": "bash", "from pathlib": "python"}
 
 
 def expected_probabilities(signatures, files):
@@ -137,12 +138,39 @@ def test_kserve_answers_the_v1_protocol(kserve, signatures, tmp_path):
     assert _listening_addresses(process.pid, port) == {"127.0.0.1"}
 
     (tmp_path / "photo.jpg").write_bytes(files[0])
+    if shutil.which("curl"):
+        answer = json.loads(run_readme("printf", "bash", tmp_path, port))
+        assert answer["predictions"][0] == predictions[0]
+    label = run_readme("from pathlib", sys.executable, tmp_path, port)
+    assert label.strip() == predictions[0]["labels"][0]
     command = [sys.executable, str(ROOT / "scripts" / "client.py")]
     arguments = [str(tmp_path / "photo.jpg"), "--name=flowers", f"--url={url}"]
     result = subprocess.run(
         command + arguments, capture_output=True, text=True, check=True
     )
     assert predictions[0]["labels"][0] in result.stdout
+
+
+def run_readme(start, interpreter, folder, port):
+    """Runs the README's example of a client that begins so, on `photo.jpg`."""
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    example = text[text.index(f"```{LANGUAGES[start]}\n{start}") :]
+    example = example.split("\n", 1)[1].split("```")[0]
+    for name, here in (
+        ("2_10.jpg", "photo.jpg"),
+        ("digits", "flowers"),
+        ("8501", str(port)),
+    ):
+        assert name in example
+        example = example.replace(name, here)
+    result = subprocess.run(
+        [interpreter, "-c", example],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return result.stdout
 
 
 def _listening_addresses(pid, port):
@@ -230,6 +258,16 @@ def test_server_files_name_the_model(tmp_path):
             "batching.config",
             "monitoring.config",
         )
+
+
+def test_changed_server_files_are_kept(tmp_path):
+    batching = tmp_path / "batching.config"
+    batching.write_text("max_batch_size { value: 4 }")
+    assert batching in write_server_files(tmp_path)
+    assert batching.read_text() == "max_batch_size { value: 4 }"
+    assert (tmp_path / "models.config").is_file()
+    write_server_files(tmp_path, force=True)
+    assert "32" in batching.read_text()
 
 
 def test_the_container_gets_its_settings_read_only(tmp_path):
