@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from keras_sa.scripts.benchmark_attention import attention
+from keras_sa.scripts.benchmark_detection import detection
 from keras_sa.scripts.benchmark_formats import formats
 from keras_sa.scripts.benchmark_input import input_pipeline
 from keras_sa.scripts.benchmark_layer import layer
@@ -21,6 +22,7 @@ app.command()(formats)
 app.command("input")(input_pipeline)
 app.command()(serving)
 app.command()(strategy)
+app.command()(detection)
 
 
 @app.callback()
