@@ -9,6 +9,7 @@ import tensorflow as tf
 from data import coco_folder
 
 from keras_sa.data import coco
+from keras_sa.data.coco.detection_data import padded_sizes
 from keras_sa.data.coco.order import epoch_order
 from keras_sa.data.coco.rle import rle_encode
 from keras_sa.data.coco.rle import runs_of_string
@@ -127,13 +128,15 @@ def test_workers_and_replicas_share_the_global_batches(folder):
         "get_per_replica_batch_size",
     )
     data = load(folder, training=True, batch_size=4)
-    ((_, together),) = data.epoch(3)
+    ((images, together),) = data.epoch(3)
     parts = []
     for worker in range(2):
         context = Context(2, worker, 4, lambda batch: batch // 4)
-        parts += [t for _, t in data.input_fn(3, 0, 1)(context)]
+        parts += list(data.input_fn(3, 0, 1)(context))
     assert len(parts) == 4
-    for row, part in enumerate(parts):
+    for row, (image, part) in enumerate(parts):
+        # With the padding, too: all anchors are the same as on one device.
+        np.testing.assert_array_equal(image[0], images[row])
         count = int(tf.reduce_sum(tf.cast(part["classes"] >= 0, tf.int32)))
         np.testing.assert_array_equal(
             part["boxes"][0, :count], together["boxes"][row, :count]
@@ -151,6 +154,16 @@ def test_batches_are_of_wide_or_of_high_images():
     mixed = sum(len(set(wide[batch])) > 1 for batch in order)
     assert mixed <= 2
     assert not np.array_equal(order, epoch_order(2, 0, wide, 4).reshape(-1, 4))
+
+
+def test_padded_sizes_are_known_before_the_images_are_read():
+    random = np.random.default_rng(0)
+    sizes = random.integers(1, 900, (50, 2))
+    for sides in ((64, 90), (800, 1333)):
+        expected = [
+            -(-resized_shape(*size, *sides).numpy() // 32) * 32 for size in sizes
+        ]
+        np.testing.assert_array_equal(padded_sizes(sizes, sides), expected)
 
 
 @pytest.mark.parametrize(

@@ -30,6 +30,9 @@ class DetectionData:
 
     In training all batches are full: an epoch's last one is filled up with its first
     images. Otherwise images come in their own order, and the last batch is smaller.
+    Where a training batch is spread over replicas, the images have the padding that
+    they have on one device, unless they come as a stream: a detector's anchors and
+    statistics depend on it.
 
     Args:
         annotations: The images and their objects.
@@ -165,34 +168,43 @@ class DetectionData:
         return elements.padded_batch(rows, padding_values=(0.0, padding))
 
     def _epoch(self, epoch):
-        """An epoch's images: the epoch, the index and, of a stream, the bytes."""
+        """An epoch's images: epoch, index, padded size and, of a stream, the bytes."""
         import tensorflow as tf
 
         if not isinstance(self.source, IndexedSource):
             stream = self.source.stream(epoch, self.seed if self.training else None)
             if self.training:
                 stream = stream.repeat().take(self.steps_per_epoch * self.batch_size)
-            return stream.map(lambda index, _, payload: (epoch, index, payload))
+            free = tf.zeros([2], tf.int32)
+            return stream.map(lambda index, _, payload: (epoch, index, free, payload))
         if self.training:
-            order = tf.numpy_function(self._order, [epoch], tf.int64)
-            order.set_shape((self.steps_per_epoch * self.batch_size,))
+            order, sizes = tf.numpy_function(self._order, [epoch], (tf.int64, tf.int32))
+            count = self.steps_per_epoch * self.batch_size
+            order.set_shape((count,))
+            sizes.set_shape((count, 2))
         else:
             order = tf.range(self.num_examples, dtype=tf.int64)
-        indices = tf.data.Dataset.from_tensor_slices(order)
-        return indices.map(lambda index: (epoch, index))
+            sizes = tf.zeros((self.num_examples, 2), tf.int32)
+        indices = tf.data.Dataset.from_tensor_slices((order, sizes))
+        return indices.map(lambda index, size: (epoch, index, size))
 
     def _order(self, epoch):
-        wide = [image.width >= image.height for image in self.annotations.images]
-        return epoch_order(int(epoch), self.seed, np.array(wide), self.batch_size)
+        """The order of an epoch, and the padded size of each one's global batch."""
+        images = self.annotations.images
+        wide = np.array([image.width >= image.height for image in images])
+        order = epoch_order(int(epoch), self.seed, wide, self.batch_size)
+        sizes = padded_sizes([(i.height, i.width) for i in images], self.sides)
+        largest = sizes[order].reshape(-1, self.batch_size, 2).max(axis=1)
+        return order, np.repeat(largest, self.batch_size, axis=0)
 
-    def _element(self, epoch, index, payload=None):
+    def _element(self, epoch, index, at_least, payload=None):
         import tensorflow as tf
 
         if payload is None:
             payload = self.source.payload_of(index)
         image, targets = self.reader.read(index, payload)
         before = tf.shape(image)[:2]
-        image, after = prepared_image(image, self.sides, self.mean, self.std)
+        image, after = prepared_image(image, self.sides, self.mean, self.std, at_least)
         factor = after / tf.cast(before, tf.float32)
         targets["boxes"] *= tf.tile(factor[::-1], [2])
         targets["image_size"] = after
@@ -206,7 +218,22 @@ class DetectionData:
         return image, targets
 
 
-def prepared_image(image, sides, mean, std):
+def padded_sizes(sizes, sides) -> np.ndarray:
+    """Heights and widths that `prepared_image` gives images, int32 `(images, 2)`.
+
+    Args:
+        sizes: Height and width of each image.
+        sides: See `DetectionData`.
+    """
+    sizes = np.array(sizes, "float32")
+    short, long = (np.float32(side) for side in sides)
+    factors = np.minimum(short / sizes.min(axis=1), long / sizes.max(axis=1))
+    resized = np.floor(sizes * factors[:, np.newaxis] + np.float32(0.5))
+    resized = resized.clip(1, long).astype("int32")
+    return -(-resized // MULTIPLE) * MULTIPLE
+
+
+def prepared_image(image, sides, mean, std, at_least=(0, 0)):
     """Resizes, normalises and pads an image.
 
     Args:
@@ -214,6 +241,7 @@ def prepared_image(image, sides, mean, std):
         sides: See `DetectionData`.
         mean: See `DetectionData`.
         std: See `DetectionData`.
+        at_least: Height and width with the padding are not below these.
 
     Returns:
         The float32 image, whose sides are multiples of 32, and as float32 `(2,)` its
@@ -225,8 +253,9 @@ def prepared_image(image, sides, mean, std):
     size = tf.shape(image)[:2]
     scale, shift = scale_and_shift(mean, std)
     image = image * scale.astype("float32") + shift.astype("float32")
-    low, right = tf.unstack(-size % MULTIPLE)
-    image = tf.pad(image, [[0, low], [0, right], [0, 0]])
+    padded = tf.maximum(-(-size // MULTIPLE) * MULTIPLE, at_least)
+    below, right = tf.unstack(padded - size)
+    image = tf.pad(image, [[0, below], [0, right], [0, 0]])
     image.set_shape((None, None, 3))
     return image, tf.cast(size, tf.float32)
 
