@@ -140,7 +140,9 @@ class Detector(keras.Model):
         if sample_weight is None:
             weights = tf.ones([batch])
         else:
-            weights = tf.reshape(tf.cast(sample_weight, tf.float32), [batch])
+            # Of arrays Keras makes a copy of the images' weights for each target.
+            weights = tf.nest.flatten(sample_weight)[0]
+            weights = tf.reshape(tf.cast(weights, tf.float32), [batch])
         step = keras.ops.cast(getattr(self.optimizer, "iterations", 0), "int32")
         losses = self.losses_of(y_pred, targets, weights, step)
         replicas = tf.distribute.get_strategy().num_replicas_in_sync

@@ -185,11 +185,8 @@ class RCNN(Detector):
         count = regions["masks"].shape[1]
         positive = tf.cast(regions["positive"][:, :count], tf.float32)
         positive = tf.reshape(positive * weights[:, tf.newaxis], [-1])
-        # Only what stands for an object costs time; convolutions need at least one.
-        chosen = tf.where(positive > 0)[:, 0]
-        chosen = tf.cond(
-            tf.size(chosen) > 0, lambda: chosen, lambda: tf.zeros([1], tf.int64)
-        )
+        # Only what stands for an object costs time.
+        chosen = _at_least_one(tf.where(positive > 0)[:, 0])
         boxes = tf.reshape(regions["boxes"][:, :count], (-1, 4))
         boxes = tf.gather(boxes, chosen)
         cut = self._cut_chosen(outputs, boxes, chosen // count, MASK_SIZE // 2)
@@ -204,11 +201,24 @@ class RCNN(Detector):
         return mean_of_all(tf.reduce_sum(terms), tf.reduce_sum(positive))
 
     def _masks(self, outputs, found):
-        logits = self.mask_head(self._cut(outputs, found["boxes"], MASK_SIZE // 2))
         classes = tf.reshape(found["classes"], [-1])
-        masks = tf.sigmoid(_of_class(logits, tf.maximum(classes, 0)))
+        # What pads the detections costs no time.
+        chosen = _at_least_one(tf.where(classes >= 0)[:, 0])
+        boxes = tf.gather(tf.reshape(found["boxes"], (-1, 4)), chosen)
+        images = chosen // self.max_detections
+        cut = self._cut_chosen(outputs, boxes, images, MASK_SIZE // 2)
+        classes = tf.gather(classes, chosen)
+        masks = tf.sigmoid(_of_class(self.mask_head(cut), tf.maximum(classes, 0)))
         masks *= tf.cast(classes >= 0, tf.float32)[:, tf.newaxis, tf.newaxis]
+        count = tf.size(found["classes"], out_type=tf.int64)
+        shape = (count, MASK_SIZE, MASK_SIZE)
+        masks = tf.scatter_nd(chosen[:, tf.newaxis], masks, shape)
         return tf.reshape(masks, (-1, self.max_detections, MASK_SIZE, MASK_SIZE))
+
+
+def _at_least_one(rows):
+    """Row numbers, or the first one if there are none: convolutions need one."""
+    return tf.cond(tf.size(rows) > 0, lambda: rows, lambda: tf.zeros([1], rows.dtype))
 
 
 def _of_class(logits, classes):

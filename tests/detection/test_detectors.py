@@ -149,6 +149,21 @@ def test_predictions_are_as_documented(predictions, held_out):
         assert not predictions[name][~rows].any(), name
 
 
+def test_an_image_is_predicted_alike_in_every_batch(trained, held_out):
+    images = np.concatenate([held_out[0][:2], np.zeros((1, 64, 96, 3), "float32")])
+    images = images[[2, 0, 1]]
+    together = trained.predict_step((tf.constant(images),))
+    counts = together["count"].numpy()
+    # One of them has fewer objects, so that masks are not where they are computed.
+    assert 0 < counts[1:].min() and counts[0] < 20
+    for row in range(3):
+        alone = trained.predict_step((tf.constant(images[row : row + 1]),))
+        for name, value in alone.items():
+            np.testing.assert_allclose(
+                together[name][row], value[0], atol=1e-3, err_msg=f"{name} of {row}"
+            )
+
+
 def test_files_give_back_the_same_detector(trained, tmp_path, held_out):
     images, targets = held_out
     path = tmp_path / "detector.keras"
@@ -186,7 +201,10 @@ def test_image_weights_weigh_images(trained, held_out):
     # An image of weight 0 is none.
     weights = tf.constant([1.0, 0.0, 1.0, 0.0])
     # Without random choices that depend on the batch, the same up to rounding.
-    assert loss(slice(None), weights) == pytest.approx(loss(slice(0, 4, 2)), rel=1e-5)
+    expected = pytest.approx(loss(slice(0, 4, 2)), rel=1e-5)
+    assert loss(slice(None), weights) == expected
+    # As `fit(images, targets, sample_weight=weights)` passes arrays on.
+    assert loss(slice(None), dict.fromkeys(targets, weights)) == expected
 
 
 def test_image_size_bounds_proposals_in_training(trained):
