@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 # Those that train or evaluate with the strategy "multi_worker".
-COMMANDS = ("train", "evaluate")
+COMMANDS = ("train", "evaluate", "detect")
 
 
 def launch(
