@@ -11,6 +11,8 @@ import typer
 SIZE = 224
 CALIBRATION_BATCHES = 8
 REFERENCE = "keras, not fused"
+# A softmax of float32 has hardly smaller ones.
+SMALLEST = 1e-30
 SUFFIXES = {"keras": ".keras", "onnx": ".onnx", "openvino": ".xml", "litert": ".tflite"}
 PRECISIONS = {
     "saved_model": ("float32",),
@@ -46,10 +48,16 @@ def formats(
     unknown = set(format) - set(PRECISIONS)
     if unknown:
         raise typer.BadParameter(f"--format must be of {list(PRECISIONS)}: {unknown}")
-    network, inputs, calibration = _full() if trained is None else _trained(trained)
+    network, (inputs, labels), calibration = (
+        _full() if trained is None else _trained(trained)
+    )
     inputs = inputs[:images]
+    if labels is not None:
+        labels = labels[:images]
     with tempfile.TemporaryDirectory() as folder:
-        rows = _rows(network, format, inputs, calibration, batch, repeats, Path(folder))
+        rows = _rows(
+            network, format, inputs, calibration, batch, repeats, Path(folder), labels
+        )
     shape = "x".join(map(str, inputs.shape[1:]))
     title = f"{network.name}, {len(inputs)} images of {shape}; times of batch {batch}"
     report(title, rows, csv)
@@ -64,11 +72,11 @@ def _full():
     options = {"depth": 50, "attention": "sa", "classifier_activation": None}
     shape = (SIZE, SIZE, 3)
     images = np.random.default_rng(0).standard_normal((8, *shape)).astype("float32")
-    return build(options, shape), images, [images]
+    return build(options, shape), (images, None), [images]
 
 
 def _trained(directory):
-    """A trained network without its softmax, test images, calibration batches."""
+    """A trained network without its softmax, a test split, calibration batches."""
     import keras
     import numpy as np
 
@@ -92,13 +100,14 @@ def _trained(directory):
             **image_options(settings),
         )
         dataset = data.dataset().take(data.steps_per_epoch)
-        return [batch[0] for batch in dataset.as_numpy_iterator()]
+        return [batch[:2] for batch in dataset.as_numpy_iterator()]
 
-    train = batches("train")[:CALIBRATION_BATCHES]
-    return network, np.concatenate(batches("test")), train
+    train = [images for images, _ in batches("train")[:CALIBRATION_BATCHES]]
+    test = zip(*batches("test"), strict=True)
+    return network, [np.concatenate(part) for part in test], train
 
 
-def _rows(network, formats, inputs, calibration, batch, repeats, folder):
+def _rows(network, formats, inputs, calibration, batch, repeats, folder, labels=None):
     import statistics
 
     import numpy as np
@@ -126,10 +135,9 @@ def _rows(network, formats, inputs, calibration, batch, repeats, folder):
     for name, answer in answers.items():
         float32 = (name[0], "float32") if name != REFERENCE else REFERENCE
         if name[0] == "saved_model":
-            # It answers probabilities.
-            answer = np.log(np.maximum(answer, 1e-30))
-            answer += expected.max(1, keepdims=True) - answer.max(1, keepdims=True)
+            answer = _logits(answer, expected)
         agree = np.mean(answer.argmax(1) == expected.argmax(1))
+        right = None if labels is None else np.mean(answer.argmax(1) == labels)
         rows.append(
             {
                 "format": name if name == REFERENCE else name[0],
@@ -137,11 +145,22 @@ def _rows(network, formats, inputs, calibration, batch, repeats, folder):
                 "size": "" if sizes[name] is None else f"{sizes[name] / 1e6:.1f} MB",
                 "difference": f"{np.abs(answer - expected).max() / expected.std():.1e}",
                 "same class": f"{100 * agree:.2f} %",
+                "top-1": "" if right is None else f"{100 * right:.2f} %",
                 "median": f"{1e3 * statistics.median(times[name]):.1f} ms",
                 "ratio to float32": f"{median_ratio(times[name], times[float32]):.3f}",
             }
         )
     return rows
+
+
+def _logits(probabilities, expected):
+    """The logits behind probabilities; the expected ones where they are too small."""
+    import numpy as np
+
+    known = probabilities > SMALLEST
+    logits = np.log(np.maximum(probabilities, SMALLEST))
+    logits += expected.max(1, keepdims=True) - logits.max(1, keepdims=True)
+    return np.where(known, logits, expected)
 
 
 def _write(network, format, precision, calibration, folder):

@@ -1,5 +1,8 @@
 """The measuring commands, on networks that take no time."""
 
+import csv
+
+import keras
 import numpy as np
 import pytest
 from serving_samples import randomize
@@ -8,7 +11,11 @@ from typer.testing import CliRunner
 
 from keras_sa.scripts import benchmark
 from keras_sa.scripts import benchmark_formats
+from keras_sa.scripts import network_costs
+from keras_sa.scripts import serving_plots
+from keras_sa.scripts import serving_runtimes
 from keras_sa.scripts.network_costs import cost_rows
+from keras_sa.serving import export
 
 SMALL = {"blocks": (1,), "width": 16, "stem": "small", "classes": 4}
 
@@ -45,6 +52,55 @@ def test_every_format_is_run_and_compared(tmp_path):
             row["precision"]
         ]
         assert float(row["difference"]) <= limit, row
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")
+def test_served_networks_are_collected_into_a_csv_and_a_png(tmp_path, monkeypatch):
+    for module in ("matplotlib", "onnx", "onnxruntime", "sklearn"):
+        pytest.importorskip(module)
+
+    def build(options, shape):
+        return randomize(small_network(options["attention"]))
+
+    monkeypatch.setattr(network_costs, "build", build)
+    monkeypatch.setattr(serving_runtimes, "SIZE", 32)
+    monkeypatch.setattr(
+        keras.applications, "ResNet50", lambda weights: small_network(None)
+    )
+    arguments = ["--batch", "1", "--batch", "2", "--repeats", "1", "--output", tmp_path]
+    for runtime in ("TensorFlow", "ONNX Runtime"):
+        arguments += ["--runtime", runtime]
+    result = CliRunner().invoke(benchmark.app, ["serving", *map(str, arguments)])
+    assert result.exit_code == 0, result.output
+    with (tmp_path / "latency.csv").open() as file:
+        rows = {(row["measured"], row["variant"]): row for row in csv.DictReader(file)}
+    for what in ("TensorFlow, batch 1", "TensorFlow, batch 2", "ONNX Runtime, batch 2"):
+        assert float(rows[what, serving_runtimes.PLAIN]["median ratio"]) == 1
+        assert float(rows[what, serving_runtimes.SA]["median ratio"]) > 0
+    assert ("JPEG files of 500x375, batch 8", "JPEG files") in rows
+    assert (tmp_path / "latency.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_the_time_of_every_kind_of_operation(tmp_path, monkeypatch):
+    monkeypatch.setattr(
+        serving_plots, "random_images", lambda n: np.zeros((n, 32, 32, 3), "float32")
+    )
+    times = serving_plots.operation_times(export(small_network(), tmp_path), batch=2)
+    assert any(kind.split()[0].endswith("Conv2D") for kind in times), times
+    assert all(value >= 0 for value in times.values())
+
+
+def test_logits_behind_probabilities_too_small_for_float32():
+    expected = np.array([[100.0, -5.0, 2.0], [3.0, 1.0, 2.0]], "float32")
+    shifted = expected + 7
+    probabilities = np.exp(shifted - shifted.max(1, keepdims=True))
+    probabilities /= probabilities.sum(1, keepdims=True)
+    logits = benchmark_formats._logits(probabilities, expected)
+    np.testing.assert_allclose(logits, expected, atol=1e-4)
+    # A difference that can be seen is seen.
+    wrong = benchmark_formats._logits(probabilities[:, [0, 2, 1]], expected)
+    assert np.abs(wrong - expected).max() > 0.5
 
 
 @pytest.mark.parametrize(
