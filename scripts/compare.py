@@ -39,6 +39,10 @@ def compare(
         float, typer.Option(help="The highest; it falls as a cosine.")
     ] = 0.05,
     split: Annotated[str, typer.Option(help="Of the accuracy.")] = "test",
+    validation_fraction: Annotated[
+        float | None,
+        typer.Option(help="Hold out so much of `train`, for `--split validation`."),
+    ] = None,
     threads: Annotated[int, typer.Option(min=0, help="Of an operation; 0: all.")] = 0,
     runs: Annotated[
         int | None, typer.Option(min=0, help="At most so many runs now.")
@@ -52,6 +56,9 @@ def compare(
     """
     import tensorflow as tf
 
+    from keras_sa.data.loading import open_source
+    from keras_sa.scripts.compare_report import count_networks
+    from keras_sa.scripts.compare_report import measure_costs
     from keras_sa.scripts.compare_report import report_comparison
     from keras_sa.study import ABLATIONS
     from keras_sa.study import MODULES
@@ -59,6 +66,8 @@ def compare(
     from keras_sa.study import get_arm
     from keras_sa.study import register_ablations
 
+    if threads:
+        tf.config.threading.set_intra_op_parallelism_threads(threads)
     try:
         register_ablations()
         names = arm or list(ABLATIONS if ablations else MODULES)
@@ -76,6 +85,7 @@ def compare(
         settings = {
             "data": data,
             "split": split,
+            "validation_fraction": validation_fraction,
             "images": images,
             "image_size": image_size,
             "channels": channels,
@@ -85,20 +95,18 @@ def compare(
             "batch_size": batch_size,
             "learning_rate": learning_rate,
         }
+        classes = len(open_source(data, "train").class_names)
+        # Builds them all: what doesn't fit is refused before hours of training.
+        counts = count_networks(arms, settings, classes)
         table = RunTable(directory, settings, COLUMNS)
-    except ValueError as error:
+    except (OSError, ValueError) as error:
         raise typer.BadParameter(str(error)) from error
-    if threads:
-        tf.config.threading.set_intra_op_parallelism_threads(threads)
     done = {(row["arm"], int(row["seed"])) for row in table.rows}
     wanted = [(name, seed) for seed in range(seeds) for name in arms]
     missing = [run for run in wanted if run not in done][:runs]
     if missing:
-        examples = {
-            part: _examples(data, part, image_size, channels)
-            for part in ("train", split)
-        }
-        train, trainings = examples["train"], {}
+        examples = {part: _examples(data, part, settings) for part in ("train", split)}
+        train, trainings = _some(*examples["train"], images), {}
         for name, seed in missing:
             if name not in trainings:
                 trainings[name] = _training(arms[name], settings, train)
@@ -106,7 +114,9 @@ def compare(
             table.add({"arm": name, "seed": seed, **row})
             print(f"{name}, seed {seed}: {100 * row['accuracy']:.2f} %", flush=True)
     command = _command(settings, ablations, arm, seeds)
-    report_comparison(directory, settings, arms, table, costs, command)
+    if costs:
+        measure_costs(directory, arms, settings, classes)
+    report_comparison(directory, settings, arms, table, counts, command)
 
 
 def _command(settings, ablations, arm, seeds):
@@ -124,6 +134,7 @@ def _command(settings, ablations, arm, seeds):
         "--batch-size": settings["batch_size"],
         "--learning-rate": settings["learning_rate"],
         "--split": settings["split"],
+        "--validation-fraction": settings["validation_fraction"],
     }
     words = ["keras-sa compare", settings["data"], "--directory DIR"]
     words += ["--ablations"] * ablations + [f"--arm {name}" for name in arm or ()]
@@ -131,7 +142,7 @@ def _command(settings, ablations, arm, seeds):
     return " ".join(words)
 
 
-def _examples(data, split, image_size, channels):
+def _examples(data, split, settings):
     """All images of a split, prepared, with their labels."""
     import numpy as np
 
@@ -140,10 +151,11 @@ def _examples(data, split, image_size, channels):
     batches = load(
         data,
         split,
-        image_size=image_size,
-        channels=channels,
+        image_size=settings["image_size"],
+        channels=settings["channels"],
         batch_size=500,
         training=False,
+        validation_fraction=settings["validation_fraction"] or 0.0,
     )
     parts = [
         (images[weights > 0], labels[weights > 0])
@@ -151,6 +163,17 @@ def _examples(data, split, image_size, channels):
     ]
     images, labels = (np.concatenate(each) for each in zip(*parts, strict=True))
     return images, labels, len(batches.class_names)
+
+
+def _some(images, labels, classes, count):
+    """So many of the images, in their order: the first may be of one class."""
+    import numpy as np
+
+    if count is None or count >= len(images):
+        return images, labels, classes
+    # The legacy generator: its numbers never change.
+    chosen = np.sort(np.random.RandomState(0).permutation(len(images))[:count])
+    return images[chosen], labels[chosen], classes
 
 
 def _weighed(batches):
@@ -173,7 +196,10 @@ def _training(arm, settings, train):
     from keras_sa.study import RepeatedTraining
 
     images, _, classes = train
-    rate, total = settings["learning_rate"], _steps(settings, images)
+    rate = settings["learning_rate"]
+    # A last batch that isn't full is left out.
+    steps = max(1, len(images) // settings["batch_size"])
+    total = steps * settings["epochs"]
 
     def optimizer():
         schedule = keras.optimizers.schedules.CosineDecay(
@@ -191,24 +217,14 @@ def _training(arm, settings, train):
     )
 
 
-def _count(settings, images):
-    return min(settings["images"] or len(images), len(images))
-
-
-def _steps(settings, images):
-    """Steps of a run; a last batch that isn't full is left out."""
-    count = _count(settings, images)
-    return max(1, count // settings["batch_size"]) * settings["epochs"]
-
-
 def _run(training, seed, settings, train, test):
     import tensorflow as tf
 
     model = training.begin(seed)
     images, labels, _ = train
-    count = _count(settings, images)
+    count = len(images)
     # The order depends on the seed alone, not on what a network has drawn.
-    dataset = tf.data.Dataset.from_tensor_slices((images[:count], labels[:count]))
+    dataset = tf.data.Dataset.from_tensor_slices((images, labels))
     dataset = dataset.shuffle(count, seed=seed)
     batch = min(settings["batch_size"], count)
     dataset = dataset.batch(batch, drop_remainder=True)

@@ -21,12 +21,67 @@ def image_shape(settings: dict) -> tuple[int, int, int]:
     return (settings["image_size"], settings["image_size"], settings["channels"])
 
 
+def count_networks(
+    arms: dict[str, Arm], settings: dict, classes: int
+) -> dict[str, dict[str, float]]:
+    """Parameters and multiply-adds of each network.
+
+    Args:
+        arms: Name to network.
+        settings: What all runs have in common.
+        classes: Of the data.
+
+    Raises:
+        ValueError: If a network can't be built, such as for a number of groups that
+            does not fit its channels.
+    """
+    import keras
+
+    from keras_sa.applications import AttentionResNet
+    from keras_sa.utils import count_flops
+
+    counts = {}
+    for name, arm in arms.items():
+        keras.backend.clear_session()
+        model = AttentionResNet(
+            input_shape=image_shape(settings), **network_options(arm, settings, classes)
+        )
+        counts[name] = {
+            "parameters": model.count_params(),
+            "million multiply-adds": round(count_flops(model) / 1e6, 3),
+        }
+    return counts
+
+
+def measure_costs(
+    directory: Path, arms: dict[str, Arm], settings: dict, classes: int
+) -> None:
+    """Writes times and memory, each divided by that of the first network, to a file.
+
+    Args:
+        directory: Gets `costs.csv`.
+        arms: Name to network.
+        settings: What all runs have in common.
+        classes: Of the data.
+    """
+    from keras_sa.scripts.benchmark_report import report
+    from keras_sa.scripts.network_costs import cost_rows
+
+    variants = {
+        name: network_options(arm, settings, classes) for name, arm in arms.items()
+    }
+    first = next(iter(variants))
+    batch = settings["batch_size"]
+    rows = cost_rows(variants, first, image_shape(settings), (1, batch), batch)
+    report(f"Costs, as multiples of {first}", rows, directory / "costs.csv")
+
+
 def report_comparison(
     directory: Path,
     settings: dict,
     arms: dict[str, Arm],
     table: RunTable,
-    costs: bool,
+    counts: dict[str, dict[str, float]],
     command: str,
 ) -> None:
     """Prints and writes what the runs of a comparison carry.
@@ -36,7 +91,7 @@ def report_comparison(
         settings: What all runs have in common.
         arms: Name to network.
         table: The runs.
-        costs: Whether to measure time and memory.
+        counts: What `count_networks` returned.
         command: What was called, for the report.
     """
     from keras_sa.scripts.benchmark_report import machine
@@ -54,9 +109,7 @@ def report_comparison(
     if not results:
         print("no runs yet")
         return
-    counted = _counts(arms, settings, results)
-    if costs:
-        _measure(directory, arms, settings)
+    counted = {name: dict(counts[name]) for name in results}
     _add_measured(directory, counted)
     network = settings["network"]
     size = settings["image_size"]
@@ -73,38 +126,6 @@ def report_comparison(
         f"Machine: {machine()}.",
     ]
     print(write_report(directory, title, results, counted, description))
-
-
-def _counts(arms, settings, results):
-    import keras
-
-    from keras_sa.applications import AttentionResNet
-    from keras_sa.utils import count_flops
-
-    counts = {}
-    for name in results:
-        keras.backend.clear_session()
-        model = AttentionResNet(
-            input_shape=image_shape(settings),
-            **network_options(arms[name], settings, 10),
-        )
-        counts[name] = {
-            "parameters": model.count_params(),
-            "million multiply-adds": round(count_flops(model) / 1e6, 3),
-        }
-    return counts
-
-
-def _measure(directory, arms, settings):
-    """Times and memory, each divided by that of the first network."""
-    from keras_sa.scripts.benchmark_report import report
-    from keras_sa.scripts.network_costs import cost_rows
-
-    variants = {name: network_options(arm, settings, 10) for name, arm in arms.items()}
-    first = next(iter(variants))
-    batch = settings["batch_size"]
-    rows = cost_rows(variants, first, image_shape(settings), (1, batch), batch)
-    report(f"Costs, as multiples of {first}", rows, directory / "costs.csv")
 
 
 def _add_measured(directory, counted):

@@ -73,7 +73,9 @@ def build(options: dict, shape: tuple[int, int, int]):
     import numpy as np
 
     from keras_sa.applications import AttentionResNet
+    from keras_sa.study import register_ablations
 
+    register_ablations()
     if options.get("attention") == LITERAL_PORT:
         _register_literal_port()
     keras.utils.set_random_seed(0)

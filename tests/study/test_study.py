@@ -7,7 +7,11 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
+from keras_sa.applications import AttentionResNet
+from keras_sa.layers import registry
+from keras_sa.scripts import network_costs
 from keras_sa.scripts.compare import compare
+from keras_sa.study import ABLATIONS
 from keras_sa.study import RunTable
 from keras_sa.study import mean_interval
 from keras_sa.study import paired_difference
@@ -86,12 +90,12 @@ def test_a_damaged_table_is_refused(tmp_path, text):
         RunTable(tmp_path, {}, COLUMNS)
 
 
-def run(directory, *arguments):
+def run(directory, *arguments, data="digits"):
     app = typer.Typer()
     app.command()(compare)
     small = "--blocks 1 --width 16 --image-size 8 --epochs 1 --images 64 --no-costs"
     return CliRunner().invoke(
-        app, ["digits", "--directory", str(directory), *small.split(), *arguments]
+        app, [data, "--directory", str(directory), *small.split(), *arguments]
     )
 
 
@@ -131,3 +135,64 @@ def test_compare_refuses_unknown_networks(tmp_path):
     assert result.exit_code == 2
     assert "An arm must be one of" in result.output
     assert not (tmp_path / "settings.json").exists()
+
+
+def test_compare_refuses_groups_that_do_not_fit_before_it_trains(tmp_path):
+    result = run(tmp_path, "--arm", "none", "--arm", "sa", "--groups", "64")
+    assert result.exit_code == 2
+    assert "groups=64 and 64 channels" in " ".join(result.output.split())
+    assert not (tmp_path / "runs.csv").exists()
+
+
+def test_compare_says_that_data_is_missing(tmp_path):
+    result = run(tmp_path / "runs", data=f"folder:{tmp_path / 'nothing'}")
+    assert result.exit_code == 2
+    assert "Traceback" not in result.output
+
+
+def test_some_images_of_sorted_data_are_of_all_its_classes(tmp_path):
+    """As a folder of photos has them: one class after the other."""
+    labels = np.repeat([0, 1], 64)
+    images = np.broadcast_to(200 * labels[:, None, None], (128, 8, 8)).astype("uint8")
+    np.savez(
+        tmp_path / "sorted.npz",
+        x_train=images,
+        y_train=labels,
+        x_test=images,
+        y_test=labels,
+    )
+    arguments = ["--arm", "none", "--seeds", "1", "--epochs", "10"]
+    arguments += ["--batch-size", "16", "--learning-rate", "0.02"]
+    data = f"npz:{tmp_path / 'sorted.npz'}"
+    result = run(tmp_path / "runs", *arguments, data=data)
+    assert result.exit_code == 0, result.output
+    row = (tmp_path / "runs" / "runs.csv").read_text().splitlines()[1]
+    assert float(row.split(",")[2]) == 1
+    model = AttentionResNet(
+        attention=None,
+        input_shape=(8, 8, 1),
+        classes=2,
+        blocks=(1,),
+        width=16,
+        stem="small",
+    )
+    report = (tmp_path / "runs" / "README.md").read_text()
+    assert f"| {model.count_params():,} |" in report
+
+
+def test_compare_can_hold_out_images_to_choose_by(tmp_path):
+    held_out = ["--split", "validation", "--validation-fraction", "0.25"]
+    result = run(tmp_path, "--arm", "none", "--seeds", "1", *held_out)
+    assert result.exit_code == 0, result.output
+    assert " ".join(held_out) in (tmp_path / "README.md").read_text()
+
+
+def test_costs_of_variants_are_measured_in_a_process_of_their_own(monkeypatch):
+    known = {k: v for k, v in registry.ATTENTIONS.items() if k != "sa_ablated"}
+    monkeypatch.setattr(registry, "ATTENTIONS", known)
+    arm = ABLATIONS["sa_no_norm"]
+    options = {"attention_options": {**arm.options, "groups": 4}, "blocks": (1,)}
+    model = network_costs.build(
+        {"attention": arm.attention, **options, "width": 8, "stem": "small"}, (8, 8, 1)
+    )
+    assert model.count_params() > 0
