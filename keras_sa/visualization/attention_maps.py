@@ -6,6 +6,7 @@ import numpy as np
 from keras_sa.layers import AttentionLayer
 from keras_sa.visualization.heat_maps import channels_last
 from keras_sa.visualization.recording import batches
+from keras_sa.visualization.recording import distinct
 from keras_sa.visualization.recording import operations_of
 from keras_sa.visualization.recording import record
 from keras_sa.visualization.recording import to_float32
@@ -26,6 +27,8 @@ def attention_maps(
         For every attention's name, in the order in which they are called, a float32
         array `(batch, height, width, channels)`, with a height and width of 1 if the
         gate is the same everywhere. Channels are in the order of the layer's output.
+        Another attention of the same name, or another call of the same one, has `:2`
+        and so on behind it.
 
     Raises:
         ValueError: If there is no such layer.
@@ -41,11 +44,12 @@ def attention_maps(
     found = {}
     for part in slices:
         recording = record(model, images[part], layers)
-        for call in recording.calls:
-            if call.inputs is not None:
-                gates = to_float32(call.operation.gate(call.inputs))
-                gates = channels_last(gates, call.operation.data_format)
-                found.setdefault(call.operation.name, []).append(gates)
+        calls = [call for call in recording.calls if call.inputs is not None]
+        names = distinct(call.operation.name for call in calls)
+        for name, call in zip(names, calls, strict=True):
+            gates = to_float32(call.operation.gate(call.inputs))
+            gates = channels_last(gates, call.operation.data_format)
+            found.setdefault(name, []).append(gates)
     return {name: np.concatenate(gates) for name, gates in found.items()}
 
 

@@ -9,6 +9,7 @@ import numpy as np
 from keras_sa.visualization.group_scores import group_means
 from keras_sa.visualization.heat_maps import channels_last
 from keras_sa.visualization.recording import batches
+from keras_sa.visualization.recording import distinct
 from keras_sa.visualization.recording import record
 from keras_sa.visualization.recording import to_float32
 from keras_sa.visualization.target_layer import find_target
@@ -41,7 +42,7 @@ def class_activations(
     Returns:
         For every layer's name an array `(classes, groups)`: the mean over height,
         width, the group's channels and the class's images; NaN for classes without
-        images.
+        images. Another layer of the same name has `:2` and so on behind it.
 
     Raises:
         ValueError: If an argument is out of its range or a layer is not found.
@@ -53,6 +54,10 @@ def class_activations(
             f"`labels` must hold one class index for each of the {len(images)} images. "
             f"Received: shape {labels.shape} of {labels.dtype}"
         )
+    if labels.min() < 0:
+        raise ValueError(
+            f"`labels` are counted from 0. Received: labels from {labels.min()}"
+        )
     probe = record(model, images[:1])
     targets = [
         find_target(probe, layer)
@@ -60,14 +65,16 @@ def class_activations(
     ]
     operations = [target.operation for target in targets]
     formats = [probe.data_format(target) for target in targets]
-    found = {operation.name: [] for operation in operations}
+    found = {name: [] for name in distinct(each.name for each in operations)}
     for part in slices:
         recording = record(model, images[part], operations)
-        for operation, data_format in zip(operations, formats, strict=True):
+        for name, operation, data_format in zip(
+            found, operations, formats, strict=True
+        ):
             maps = channels_last(
                 to_float32(recording.of(operation).output), data_format
             )
-            found[operation.name].append(group_means(maps, groups).mean(axis=(1, 2)))
+            found[name].append(group_means(maps, groups).mean(axis=(1, 2)))
     return {
         name: _class_means(np.concatenate(values), labels)
         for name, values in found.items()

@@ -119,7 +119,9 @@ def group_scores(
         whole = probabilities(logits, activation)
         chosen = class_indices(class_index, whole, part)
         masked = _masked(images[part], masks, formats[0])
-        scores = _scores(model, masked, activation, logits is recording.output)
+        scores = _scores(
+            model, masked, activation, logits is recording.output, batch_size
+        )
         count = len(chosen)
         found.append(
             (
@@ -177,9 +179,14 @@ def _masked(images, masks, data_format):
     return masked.reshape(-1, *images.shape[1:]).astype("float32")
 
 
-def _scores(model, masked, activation, from_logits):
-    scores = model.predict_on_batch(masked)
-    return probabilities(scores, activation) if from_logits else to_float32(scores)
+def _scores(model, masked, activation, from_logits, batch_size):
+    scores = np.concatenate(
+        [
+            to_float32(model.predict_on_batch(masked[part]))
+            for part in batches(masked, batch_size)
+        ]
+    )
+    return probabilities(scores, activation) if from_logits else scores
 
 
 def _read(scores, chosen, activation):

@@ -1,7 +1,9 @@
 """What the layers of a model get and give while it computes."""
 
+from collections import Counter
 from collections.abc import Callable
 from collections.abc import Collection
+from collections.abc import Iterable
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -88,7 +90,7 @@ class Recording:
                 f"Received: {shape or type(self.output)}"
             )
         for call in reversed(self.calls):
-            if call.output is self.output and call.logits is not None:
+            if call.logits is not None and _same(call.output, self.output):
                 return call.logits, _activation(call.operation)
         values = to_float32(self.output)
         if shape[1] > 1 and (values >= 0).all() and _sum_to_one(values):
@@ -196,6 +198,15 @@ def batches(images: np.ndarray, size: int) -> Iterator[slice]:
     return (slice(start, start + size) for start in range(0, len(images), size))
 
 
+def distinct(names: Iterable[str]) -> list[str]:
+    """The names, with `:2`, `:3`... behind those that came before."""
+    found, counts = [], Counter()
+    for name in names:
+        counts[name] += 1
+        found.append(name if counts[name] == 1 else f"{name}:{counts[name]}")
+    return found
+
+
 def to_float32(tensor) -> np.ndarray:
     """A tensor of any floating type as an array."""
     return keras.ops.convert_to_numpy(keras.ops.cast(tensor, "float32"))
@@ -228,6 +239,18 @@ def _replaced(replacements):
 def _activation(operation):
     name = getattr(getattr(operation, "activation", None), "__name__", None)
     return PROBABILITIES.get(name) or PROBABILITIES[type(operation).__name__]
+
+
+def _same(tensor, output):
+    """Whether the output is that tensor, perhaps cast or reshaped to itself."""
+    if tensor is output:
+        return True
+    if tensor is None or tuple(tensor.shape) != tuple(output.shape):
+        return False
+    # A linear layer behind the softmax makes float32 of float16.
+    return np.array_equal(
+        to_float32(keras.ops.cast(tensor, output.dtype)), to_float32(output)
+    )
 
 
 def _sum_to_one(values):

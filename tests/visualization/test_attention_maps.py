@@ -75,6 +75,50 @@ def test_every_attention_has_its_gates(network, images):
         np.testing.assert_allclose(inner[name], gate, atol=1e-6)
 
 
+@pytest.fixture(scope="module")
+def two_networks():
+    """The mean of two networks whose layers have the same names."""
+    parts = [
+        tiny_networks.randomise(tiny_networks.build_tiny(name=name), seed)
+        for seed, name in enumerate(("one", "two"))
+    ]
+    inputs = keras.Input((32, 32, 3))
+    mean = keras.layers.Average()([part(inputs) for part in parts])
+    return keras.Model(inputs, mean), parts
+
+
+def test_attentions_of_the_same_name_are_kept_apart(two_networks, images):
+    model, parts = two_networks
+    found = attention_maps(model, images, batch_size=2)
+    assert len(found) == 4
+    for part, suffix in zip(parts, ("", ":2"), strict=True):
+        for name, gate in attention_maps(part, images).items():
+            np.testing.assert_allclose(found[name + suffix], gate, atol=1e-6)
+    explanation_figure(explain(model, images[0]))
+
+
+def test_calls_of_a_shared_attention_are_kept_apart(images):
+    layer = ShuffleAttention(groups=2, name="shared")
+    inputs = keras.Input((32, 32, 3))
+    x = layer(keras.layers.Conv2D(8, 3, padding="same")(inputs))
+    x = layer(keras.layers.MaxPooling2D(2)(x))
+    gates = attention_maps(keras.Model(inputs, x), images, batch_size=2)
+    assert {name: gate.shape for name, gate in gates.items()} == {
+        "shared": (3, 32, 32, 8),
+        "shared:2": (3, 16, 16, 8),
+    }
+
+
+def test_class_activations_of_layers_of_the_same_name(two_networks, images):
+    model, parts = two_networks
+    name, labels = "conv3_block1_out", [0, 1, 1]
+    layers = [part.get_layer(name) for part in parts]
+    found = class_activations(model, images, labels, layers, groups=16)
+    for part, key in zip(parts, (name, f"{name}:2"), strict=True):
+        alone = class_activations(part, images, labels, [name], groups=16)[name]
+        np.testing.assert_allclose(found[key], alone, rtol=1e-5)
+
+
 def test_a_model_without_attention_is_refused(images):
     inputs = keras.Input((32, 32, 3))
     model = keras.Model(inputs, keras.layers.Conv2D(2, 1)(inputs))
@@ -95,6 +139,8 @@ def test_class_activations_are_means_over_maps_groups_and_images(network, images
 def test_class_activations_refuse(network, images):
     with pytest.raises(ValueError, match="each of the 3 images"):
         class_activations(network, images, [0, 1])
+    with pytest.raises(ValueError, match="counted from 0.*from -1"):
+        class_activations(network, images, [-1, 0, 1])
     with pytest.raises(ValueError, match="layer='conv9'"):
         class_activations(network, images, [0, 1, 1], ["conv9"])
     inputs = keras.Input((32, 32, 3))

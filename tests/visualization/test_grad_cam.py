@@ -97,6 +97,7 @@ HEADS = {
     "softmax layer": lambda n: headed(n, keras.layers.Softmax()),
     "activation layer": lambda n: headed(n, keras.layers.Activation("softmax")),
     "operation": lambda n: headed(n, keras.ops.softmax),
+    "reshaped": lambda n: headed(n, keras.layers.Softmax(), keras.layers.Reshape([10])),
     "sequential": lambda n: keras.Sequential([n, keras.layers.Softmax()]),
     "subclassed": lambda n: Subclassed(with_activation(n, "softmax")),
 }
@@ -140,6 +141,21 @@ def test_mixed_precision_is_near_float32(network, images, maps, policy, toleranc
     found = grad_cam(model, images, CLASSES)
     assert found.dtype == np.float32
     np.testing.assert_allclose(found, maps, atol=tolerance)
+
+
+@pytest.mark.parametrize("activation", ["softmax", "sigmoid"])
+def test_probabilities_of_half_precision_that_are_cast(
+    network, images, maps, activation
+):
+    """As Keras' guide to mixed precision ends a model."""
+    keras.config.set_dtype_policy("mixed_float16")
+    pooled = tiny_networks.build_tiny(include_top=False, pooling="avg")
+    dense = keras.layers.Dense(10, activation=activation)
+    cast = keras.layers.Activation("linear", dtype="float32")
+    model = headed(pooled, dense, cast)
+    model.set_weights(network.get_weights())
+    found = grad_cam(model, images, CLASSES)
+    np.testing.assert_allclose(found, maps, atol=0.02)
 
 
 def test_channels_first(network, images, maps):

@@ -68,6 +68,10 @@ def test_masks_are_computed_in_batches(network, images, monkeypatch):
     in_parts = group_scores(network, images, LAYER, GROUPS, batch_size=32)
     assert sizes == [48, 32, 16]
     np.testing.assert_allclose(in_parts.scores, at_once.scores, atol=2e-5)
+    # Fewer than an image has masks.
+    few = group_scores(network, images[:1], LAYER, GROUPS, batch_size=12)
+    assert sizes[3:] == [12, 4]
+    np.testing.assert_allclose(few.scores, at_once.scores[:1], atol=2e-5)
 
 
 def test_without_labels_the_answer_itself_is_the_class(network, images):
