@@ -1,5 +1,6 @@
 """The report of a study: a table that claims what the runs carry, and pictures."""
 
+import itertools
 import math
 from collections.abc import Mapping
 from collections.abc import Sequence
@@ -129,17 +130,20 @@ def _draw_accuracy(path, results):
 
 def _draw_cost(path, results, costs, cost):
     figure, axes = _figure(3.6)
-    for name, runs in results.items():
+    # Networks of nearly the same cost stand so close that names would cover them.
+    for (name, runs), marker in zip(
+        results.items(), itertools.cycle("osD^v<>pP*"), strict=False
+    ):
         if name not in costs:
             continue
         interval = mean_interval([100 * value for value in runs.values()])
         width = 0 if math.isnan(interval.half_width) else interval.half_width
         point = (costs[name][cost], interval.mean)
-        axes.errorbar(*point, yerr=width, fmt="o", capsize=3)
-        axes.annotate(name, point, xytext=(5, 4), textcoords="offset points")
+        axes.errorbar(*point, yerr=width, fmt=marker, capsize=3, alpha=0.8, label=name)
     axes.grid(alpha=0.3)
     axes.set_xlabel(cost)
     axes.set_ylabel("accuracy, %, with 95 % interval")
+    figure.legend(loc="outside right upper", fontsize=9)
     _save(figure, path)
 
 
