@@ -3,6 +3,8 @@
 import keras
 
 from keras_sa.training import keras_hooks
+from keras_sa.training.batch_norm import BatchRows
+from keras_sa.training.batch_norm import batch_rows
 from keras_sa.training.collectives import all_reduce_sum
 from keras_sa.training.steps import finished_logs
 
@@ -17,14 +19,21 @@ def has_own_loss(model: keras.Model) -> bool:
     return getattr(type(model), "loss_is_of_replica", False)
 
 
-def train_step(model: keras.Model, data) -> dict:
-    """One update with the gradient of the whole batch's loss."""
+def train_step(model: keras.Model, synchronized: bool, data) -> dict:
+    """One update with the gradient of the whole batch's loss.
+
+    Batches are full: no row only pads them.
+    """
     import tensorflow as tf
 
     # Here, not in `prepare`: the model may have been compiled again since.
     keras_hooks.set_updates(model.optimizer)
     x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
-    with tf.GradientTape() as tape:
+    count = tf.shape(keras.tree.flatten(x)[0])[0]
+    samples = tf.cast(count, tf.float32)
+    total = all_reduce_sum(samples) if synchronized else samples
+    rows = BatchRows(count, None, total, synchronized)
+    with batch_rows(rows), tf.GradientTape() as tape:
         y_pred = model(x, training=True)
         loss = model.compute_loss(x, y, y_pred, sample_weight, training=True)
         scaled = model.optimizer.scale_loss(loss)

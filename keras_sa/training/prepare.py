@@ -59,15 +59,15 @@ def prepare(model: keras.Model, synchronized: bool = True) -> keras.Model:
     _check_scope(model)
     keras_hooks.set_building(model)
     keras_hooks.set_seeds(model, _seed_of_replica)
+    for layer in keras_hooks.layers_of(model, keras.layers.BatchNormalization):
+        keras_hooks.set_moments(layer, moments)
     if own_loss.has_own_loss(model):
         keras_hooks.set_steps(
             model,
-            train_step=functools.partial(own_loss.train_step, model),
+            train_step=functools.partial(own_loss.train_step, model, synchronized),
             test_step=functools.partial(own_loss.test_step, model),
         )
         return model
-    for layer in keras_hooks.layers_of(model, keras.layers.BatchNormalization):
-        keras_hooks.set_moments(layer, moments)
     keras_hooks.set_steps(
         model,
         train_step=functools.partial(steps.train_step, model, synchronized),
