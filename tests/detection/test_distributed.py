@@ -12,8 +12,9 @@ from keras_sa.applications import SAMaskRCNN
 from keras_sa.applications import SARetinaNet
 from keras_sa.training.strategy import make_strategy
 
-# One step's rounding; the loss is of order one and the rate 0.05.
-TOLERANCE = 1e-5
+# Of all weights together, and of each value: two steps' rounding, which also differs
+# from run to run; the loss is of order one and the rate 0.05.
+RELATIVE, ABSOLUTE = 1e-5, 3e-5
 
 
 def train(builder, strategy, images, targets):
@@ -40,9 +41,12 @@ def test_two_replicas_train_as_one_device(builder):
     one, losses = train(builder, make_strategy("single"), images, targets)
     mirrored = make_strategy("mirrored", replicas=2)
     two, losses_of_two = train(builder, mirrored, images, targets)
-    for variable, copy in zip(one.weights, two.weights, strict=True):
-        np.testing.assert_allclose(
-            copy.numpy(), variable.numpy(), atol=TOLERANCE, err_msg=variable.path
-        )
+    expected, actual = (
+        np.concatenate([weight.numpy().ravel() for weight in model.weights])
+        for model in (one, two)
+    )
+    difference = np.linalg.norm(actual - expected)
+    assert difference <= RELATIVE * np.linalg.norm(expected)
+    np.testing.assert_allclose(actual, expected, rtol=0, atol=ABSOLUTE)
     for name, values in losses.items():
         np.testing.assert_allclose(losses_of_two[name], values, rtol=1e-4)
