@@ -12,9 +12,8 @@ from keras_sa.applications import SAMaskRCNN
 from keras_sa.applications import SARetinaNet
 from keras_sa.training.strategy import make_strategy
 
-# Of all weights together, and of each value: two steps' rounding, which also differs
-# from run to run; the loss is of order one and the rate 0.05.
-RELATIVE, ABSOLUTE = 1e-5, 3e-5
+# One step's rounding; the loss is of order one and the rate 0.05.
+TOLERANCE = 1e-5
 
 
 def train(builder, strategy, images, targets):
@@ -23,7 +22,8 @@ def train(builder, strategy, images, targets):
         # Batch norms in inference mode: their statistics would be per replica.
         model = tiny_detector(builder, freeze=True)
         model.compile(keras.optimizers.SGD(0.05))
-    data = tf.data.Dataset.from_tensor_slices((images, targets)).batch(4)
+    # One step: a proposal that rounding puts before another one changes the next.
+    data = tf.data.Dataset.from_tensor_slices((images, targets)).batch(8)
     history = model.fit(data, epochs=1, verbose=0, shuffle=False)
     return model, history.history
 
@@ -41,12 +41,9 @@ def test_two_replicas_train_as_one_device(builder):
     one, losses = train(builder, make_strategy("single"), images, targets)
     mirrored = make_strategy("mirrored", replicas=2)
     two, losses_of_two = train(builder, mirrored, images, targets)
-    expected, actual = (
-        np.concatenate([weight.numpy().ravel() for weight in model.weights])
-        for model in (one, two)
-    )
-    difference = np.linalg.norm(actual - expected)
-    assert difference <= RELATIVE * np.linalg.norm(expected)
-    np.testing.assert_allclose(actual, expected, rtol=0, atol=ABSOLUTE)
+    for variable, copy in zip(one.weights, two.weights, strict=True):
+        np.testing.assert_allclose(
+            copy.numpy(), variable.numpy(), atol=TOLERANCE, err_msg=variable.path
+        )
     for name, values in losses.items():
         np.testing.assert_allclose(losses_of_two[name], values, rtol=1e-4)
