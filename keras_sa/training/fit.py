@@ -7,6 +7,7 @@ import keras
 
 from keras_sa.training import keras_hooks
 from keras_sa.training.batches import Batches
+from keras_sa.training.preemption import StopInValidation
 from keras_sa.training.preemption import StopSignal
 from keras_sa.training.prepare import prepare
 from keras_sa.training.run import Run
@@ -95,8 +96,9 @@ def fit(
     model.stop_training = False
     run = Run(model, batches.steps_per_epoch, directory)
     run.load()
+    stop = StopSignal()
     run.callbacks = keras.callbacks.CallbackList(
-        list(callbacks or []),
+        [*(callbacks or []), StopInValidation(run, stop)],
         add_history=True,
         add_progbar=verbose != 0,
         model=model,
@@ -105,7 +107,7 @@ def fit(
         steps=run.steps_per_epoch,
     )
     logs = {}
-    with StopSignal() as stop:
+    with stop:
 
         def after_step(before):
             if save_every and before // save_every < run.position.step // save_every:
@@ -117,14 +119,7 @@ def fit(
             epoch = run.position.epoch
             logs = run.epoch(epoch, batches, after_step)
             if validation and (epoch + 1) % validation_freq == 0:
-                # The callbacks' list is what `model.fit` hands over, too.
-                found = model.evaluate(
-                    validation.all(),
-                    steps=validation.steps_per_epoch,
-                    callbacks=run.callbacks,
-                    return_dict=True,
-                )
-                logs |= {f"val_{name}": value for name, value in found.items()}
+                logs |= run.validate(validation)
             run.callbacks.on_epoch_end(epoch, logs)
             model.reset_metrics()
             run.position = Position(epoch + 1)

@@ -3,6 +3,8 @@
 import signal
 import threading
 
+import keras
+
 # EX_TEMPFAIL: the same command again goes on. Schedulers can tell it from a failure.
 EXIT_PREEMPTED = 75
 
@@ -44,3 +46,20 @@ class StopSignal:
 
     def _notice(self, *_):
         self.received = True
+
+
+class StopInValidation(keras.callbacks.Callback):
+    """Ends a training that is told to stop while it validates.
+
+    Args:
+        run: The `Run`.
+        stop: The `StopSignal`.
+    """
+
+    def __init__(self, run, stop: StopSignal):
+        super().__init__()
+        self.run = run
+        self.stop = stop
+
+    def on_test_batch_end(self, batch, logs=None):
+        self.run.stop_if_told(self.stop.received)

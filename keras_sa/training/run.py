@@ -44,6 +44,7 @@ class Run:
         self.callbacks = None
         self._saved_callbacks = None
         self._saved = None
+        self._held = None
 
     def load(self) -> None:
         """Goes to where the last saved state is, if there is one.
@@ -119,16 +120,43 @@ class Run:
             name: float(value) for name, value in model.get_metrics_result().items()
         }
 
+    def validate(self, batches) -> dict:
+        """Evaluates the model, in the middle of which it can be told to stop.
+
+        Args:
+            batches: A `Batches`.
+
+        Returns:
+            The logs.
+        """
+        # An evaluation changes metrics, and some callbacks exchange the weights.
+        self._held = None if self.generations is None else self._state()
+        found = self.model.evaluate(
+            batches.all(),
+            steps=batches.steps_per_epoch,
+            # The callbacks' list is what `model.fit` hands over, too.
+            callbacks=self.callbacks,
+            return_dict=True,
+        )
+        self._held = None
+        return {f"val_{name}": value for name, value in found.items()}
+
     def save(self) -> None:
-        """Saves the state, unless this position is saved already."""
+        """Saves the state, unless this position is saved already.
+
+        During a validation, the state before it.
+        """
         if self.generations is None or self._saved == self.position:
             return
-        arrays, metadata = snapshot.take(
-            self.model, self.callbacks.callbacks, self.position, self.steps_per_epoch
-        )
+        arrays, metadata = self._held or self._state()
         if self.chief:
             self.generations.write(arrays, {**metadata, "finished": self.finished})
         self._saved = self.position
+
+    def _state(self):
+        return snapshot.take(
+            self.model, self.callbacks.callbacks, self.position, self.steps_per_epoch
+        )
 
     def stop_if_told(self, told: bool) -> None:
         """Ends the program if this or another worker was told to stop.

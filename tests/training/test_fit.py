@@ -104,6 +104,50 @@ def test_resumed_training_ends_bit_for_bit(tmp_path, save_every):
     assert history == expected
 
 
+class StopInValidation(keras.callbacks.Callback):
+    """SIGTERM to this process in the middle of a validation."""
+
+    def __init__(self, epoch):
+        super().__init__()
+        self.epoch = epoch
+        self.now = False
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self.now = epoch == self.epoch
+
+    def on_test_batch_begin(self, batch, logs=None):
+        if self.now and batch == 1:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    def on_test_end(self, logs=None):
+        assert not self.now, "the validation went on to its end"
+
+
+def test_stopped_in_a_validation_it_resumes_before_it(tmp_path):
+    def train(*callbacks, **options):
+        model = network()
+        # Evaluates with the averages and trains on with the weights.
+        swap = keras.callbacks.SwapEMAWeights(swap_on_epoch=True)
+        history = fit(
+            model,
+            images(training=True),
+            3,
+            validation_data=images(),
+            callbacks=[swap, *callbacks],
+            verbose=0,
+            **options,
+        ).history
+        return model, history
+
+    undisturbed, expected = train()
+    with pytest.raises(Preempted, match="epoch 1 after 4 steps"):
+        train(StopInValidation(1), directory=tmp_path)
+    model, history = train(directory=tmp_path)
+    assert history == expected
+    for a, b in zip(weights(model), weights(undisturbed), strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
 def test_finished_training_is_not_trained_again(tmp_path):
     first = network()
     history = fit(first, images(), 2, directory=tmp_path, verbose=0).history
