@@ -27,10 +27,7 @@ def attention(
 
     variants = {REFERENCE: {"depth": depth, "attention": None}}
     for name in module or attention_names():
-        try:
-            get_attention(name)
-        except ValueError as error:
-            raise typer.BadParameter(str(error)) from error
+        get_attention(name)
         variants[name] = {"depth": depth, "attention": name}
     rows = cost_rows(
         variants, REFERENCE, (size, size, 3), tuple(batch), training_batch, repeats

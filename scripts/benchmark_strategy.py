@@ -28,10 +28,7 @@ def strategy(
     from keras_sa.training import make_strategy
     from keras_sa.training.recipes import get_recipe
 
-    try:
-        recipe = get_recipe("fine_tune" if network == "sa_resnet50" else network)
-    except ValueError as error:
-        raise typer.BadParameter(str(error)) from error
+    recipe = get_recipe("fine_tune" if network == "sa_resnet50" else network)
     batch = batch or recipe.batch_size
     shape = (size or recipe.image_size,) * 2 + (recipe.channels,)
     # The CPU is cut into devices before anything is computed.

@@ -18,19 +18,14 @@ def client(
     top: Annotated[int, typer.Option(help="Classes to print.")] = 3,
 ):
     """Classifies image files with a running KServe or TF Serving."""
-    from keras_sa.serving.client import ServerError
     from keras_sa.serving.client import predict_grpc
     from keras_sa.serving.client import predict_rest
 
-    try:
-        files = [image.read_bytes() for image in images]
-        if grpc:
-            predictions = predict_grpc(files, name, grpc)
-        else:
-            predictions = predict_rest(files, name, url)
-    except (ImportError, OSError, ServerError, ValueError) as error:
-        typer.echo(f"Error: {error}", err=True)
-        raise typer.Exit(1) from error
+    files = [image.read_bytes() for image in images]
+    if grpc:
+        predictions = predict_grpc(files, name, grpc)
+    else:
+        predictions = predict_rest(files, name, url)
     for image, prediction in zip(images, predictions, strict=True):
         pairs = zip(prediction["labels"], prediction["scores"], strict=True)
         best = ", ".join(f"{label} {score:.3f}" for label, score in list(pairs)[:top])

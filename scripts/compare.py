@@ -68,39 +68,36 @@ def compare(
 
     if threads:
         tf.config.threading.set_intra_op_parallelism_threads(threads)
-    try:
-        register_ablations()
-        names = arm or list(ABLATIONS if ablations else MODULES)
-        arms = {}
-        for name in names:
-            made = get_arm(name, groups)
-            # With 8 groups "sa" and "sa_groups_8" are the same network.
-            if made not in arms.values():
-                arms[name] = made
-        network = {
-            "blocks": tuple(int(count) for count in blocks.split(",")),
-            "width": width,
-            "stem": "small" if image_size < 64 else "imagenet",
-        }
-        settings = {
-            "data": data,
-            "split": split,
-            "validation_fraction": validation_fraction,
-            "images": images,
-            "image_size": image_size,
-            "channels": channels,
-            "network": network,
-            "groups": groups,
-            "epochs": epochs,
-            "batch_size": batch_size,
-            "learning_rate": learning_rate,
-        }
-        classes = len(open_source(data, "train").class_names)
-        # Builds them all: what doesn't fit is refused before hours of training.
-        counts = count_networks(arms, settings, classes)
-        table = RunTable(directory, settings, COLUMNS)
-    except (OSError, ValueError) as error:
-        raise typer.BadParameter(str(error)) from error
+    register_ablations()
+    names = arm or list(ABLATIONS if ablations else MODULES)
+    arms = {}
+    for name in names:
+        made = get_arm(name, groups)
+        # With 8 groups "sa" and "sa_groups_8" are the same network.
+        if made not in arms.values():
+            arms[name] = made
+    network = {
+        "blocks": tuple(int(count) for count in blocks.split(",")),
+        "width": width,
+        "stem": "small" if image_size < 64 else "imagenet",
+    }
+    settings = {
+        "data": data,
+        "split": split,
+        "validation_fraction": validation_fraction,
+        "images": images,
+        "image_size": image_size,
+        "channels": channels,
+        "network": network,
+        "groups": groups,
+        "epochs": epochs,
+        "batch_size": batch_size,
+        "learning_rate": learning_rate,
+    }
+    classes = len(open_source(data, "train").class_names)
+    # Builds them all: what doesn't fit is refused before hours of training.
+    counts = count_networks(arms, settings, classes)
+    table = RunTable(directory, settings, COLUMNS)
     done = {(row["arm"], int(row["seed"])) for row in table.rows}
     wanted = [(name, seed) for seed in range(seeds) for name in arms]
     missing = [run for run in wanted if run not in done][:runs]

@@ -45,19 +45,15 @@ def convert(
     from keras_sa.weights import load_checkpoint
     from keras_sa.weights.architecture import read_architecture
 
-    try:
-        arguments = read_architecture(source, key)
-        if add_attention and arguments["attention"] is None:
-            arguments.update(attention="sa", groups=groups)
-        model = _network({"shuffle": shuffle, **arguments})
-        report = load_checkpoint(model, source, key=key)
-        if install:
-            target = install_weights(model)
-        else:
-            export_weights(model, target)
-    except (ImportError, OSError, ValueError) as error:
-        typer.echo(f"Error: {error}", err=True)
-        raise typer.Exit(1) from error
+    arguments = read_architecture(source, key)
+    if add_attention and arguments["attention"] is None:
+        arguments.update(attention="sa", groups=groups)
+    model = _network({"shuffle": shuffle, **arguments})
+    report = load_checkpoint(model, source, key=key)
+    if install:
+        target = install_weights(model)
+    else:
+        export_weights(model, target)
     typer.echo(f"{report}\nwritten to {target}")
 
 

@@ -68,10 +68,7 @@ def train(
     from keras_sa.training.strategy import is_chief
     from keras_sa.training.strategy import make_strategy
 
-    try:
-        chosen = get_recipe(recipe)
-    except ValueError as error:
-        raise typer.BadParameter(str(error)) from error
+    chosen = get_recipe(recipe)
     changes = {
         "data": data,
         "detector": detector,

@@ -52,40 +52,36 @@ def explain(
     from keras_sa.visualization import explanation_figure
     from keras_sa.visualization.canvas import EXTRA
 
-    try:
-        require_extra("matplotlib", EXTRA)
-        source = image_files(images)
-        network, names, options = _load(model, image_size, normalize)
-        if crop_ratio is not None:
-            options["crop_ratio"] = crop_ratio
-        data = load(
-            source,
-            "all",
-            training=False,
-            batch_size=1,
-            skip_bad_images=True,  # found out, and refused below
-            **options,
-        )
-        names = label_lines(labels or names, network.output_shape[-1]).splitlines()
-        targets = _targets(source.files, output)
-        output.mkdir(parents=True, exist_ok=True)
-        for pixels, number, weight in data.epoch():
-            file, target = source.files[int(number[0])], targets[int(number[0])]
-            if not weight[0]:
-                problem = f"{file} can't be decoded: {data.bad_images.found[file]}"
-                if not skip_bad_images:
-                    raise ValueError(problem)
-                typer.echo(problem, err=True)
-                continue
-            explanation = explain_image(network, pixels[0].numpy(), top, layer, groups)
-            explanation = _with_pixels(explanation, pixels[0].numpy(), data.preparation)
-            figure = explanation_figure(explanation, names, Path(file).name)
-            figure.savefig(target, dpi=DPI)
-            best = names[explanation.classes[0]]
-            typer.echo(f"{file}: {best} {explanation.scores[0]:.1%}, {target}")
-    except (ImportError, OSError, ValueError) as error:
-        typer.echo(f"Error: {error}", err=True)
-        raise typer.Exit(1) from error
+    require_extra("matplotlib", EXTRA)
+    source = image_files(images)
+    network, names, options = _load(model, image_size, normalize)
+    if crop_ratio is not None:
+        options["crop_ratio"] = crop_ratio
+    data = load(
+        source,
+        "all",
+        training=False,
+        batch_size=1,
+        skip_bad_images=True,  # found out, and refused below
+        **options,
+    )
+    names = label_lines(labels or names, network.output_shape[-1]).splitlines()
+    targets = _targets(source.files, output)
+    output.mkdir(parents=True, exist_ok=True)
+    for pixels, number, weight in data.epoch():
+        file, target = source.files[int(number[0])], targets[int(number[0])]
+        if not weight[0]:
+            problem = f"{file} can't be decoded: {data.bad_images.found[file]}"
+            if not skip_bad_images:
+                raise ValueError(problem)
+            typer.echo(problem, err=True)
+            continue
+        explanation = explain_image(network, pixels[0].numpy(), top, layer, groups)
+        explanation = _with_pixels(explanation, pixels[0].numpy(), data.preparation)
+        figure = explanation_figure(explanation, names, Path(file).name)
+        figure.savefig(target, dpi=DPI)
+        best = names[explanation.classes[0]]
+        typer.echo(f"{file}: {best} {explanation.scores[0]:.1%}, {target}")
 
 
 def _load(path, image_size, normalize):

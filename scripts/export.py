@@ -47,34 +47,30 @@ def export(
     """Writes a trained classifier for TF Serving or for another runtime."""
     from keras_sa import serving
 
-    try:
-        network, names, options = _load(model, image_size, normalize, mean, std)
-        if format == "saved_model":
-            if calibration is not None:
-                raise ValueError("A SavedModel is not quantised: no `--calibration`.")
-            if precision != "float32":
-                # Fused first: what is folded is folded in float32.
-                network = serving.fuse(network) if fused else network
-                network, fused = serving.with_precision(network, precision), False
-            path = serving.export(
-                network,
-                output,
-                version,
-                labels or names,
-                top_k,
-                fused=fused,
-                warmup=server_files,
-                force=force,
-                **options,
-            )
-            if server_files:
-                serving.write_server_files(output, force)
-        else:
-            images = _calibration(network, calibration, options)
-            path = serving.convert(network, output, format, precision, images, force)
-    except (ImportError, OSError, ValueError) as error:
-        typer.echo(f"Error: {error}", err=True)
-        raise typer.Exit(1) from error
+    network, names, options = _load(model, image_size, normalize, mean, std)
+    if format == "saved_model":
+        if calibration is not None:
+            raise ValueError("A SavedModel is not quantised: no `--calibration`.")
+        if precision != "float32":
+            # Fused first: what is folded is folded in float32.
+            network = serving.fuse(network) if fused else network
+            network, fused = serving.with_precision(network, precision), False
+        path = serving.export(
+            network,
+            output,
+            version,
+            labels or names,
+            top_k,
+            fused=fused,
+            warmup=server_files,
+            force=force,
+            **options,
+        )
+        if server_files:
+            serving.write_server_files(output, force)
+    else:
+        images = _calibration(network, calibration, options)
+        path = serving.convert(network, output, format, precision, images, force)
     typer.echo(path)
 
 

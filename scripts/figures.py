@@ -49,12 +49,8 @@ def figures(
     from keras_sa.scripts.figures_measurement import summary
 
     options = {"image_size": IMAGE_SIZE, "channels": 1, "batch_size": BATCH}
-    try:
-        _check_settings(networks, {"data": data, "steps": steps})
-        test = load(data, "test", **options)
-    except (OSError, ValueError) as error:
-        typer.echo(f"Error: {error}", err=True)
-        raise typer.Exit(1) from error
+    _check_settings(networks, {"data": data, "steps": steps})
+    test = load(data, "test", **options)
     measured = {}
     for seed in range(seeds):
         for name in NETWORKS:

@@ -1,6 +1,7 @@
 """`keras-sa`: all commands under one name."""
 
 import os
+from typing import Annotated
 
 import typer
 
@@ -19,9 +20,11 @@ from keras_sa.scripts.predict import predict
 from keras_sa.scripts.serve import serve
 from keras_sa.scripts.shapes import shapes
 from keras_sa.scripts.train import train
+from keras_sa.scripts.user_errors import UserErrors
 from keras_sa.scripts.weights import weights
 
 app = typer.Typer(
+    cls=UserErrors,
     no_args_is_help=True,
     pretty_exceptions_show_locals=False,
     help="SA-Net (shuffle attention) for Keras 3 and TensorFlow.",
@@ -49,7 +52,11 @@ app.add_typer(detect.app, name="detect")
 
 
 @app.callback()
-def quiet_tensorflow() -> None:
+def main(
+    traceback: Annotated[
+        bool, typer.Option(help="Print where an error of the input was found.")
+    ] = False,
+) -> None:
     # TensorFlow's start-up messages would drown what a command prints.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 

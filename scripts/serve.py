@@ -16,11 +16,7 @@ def serve(
     """Serves the highest version of a model with KServe on 127.0.0.1."""
     from keras_sa.serving.local_server import serve as run
 
-    try:
-        run(directory, port, name)
-    except (ImportError, OSError) as error:
-        typer.echo(f"Error: {error}", err=True)
-        raise typer.Exit(1) from error
+    run(directory, port, name)
 
 
 if __name__ == "__main__":

@@ -18,11 +18,8 @@ def shapes(
     from keras_sa.data.coco import Shapes
     from keras_sa.data.coco import write_shapes
 
-    try:
-        settings = Shapes(images, validation, size, objects, seed)
-        write_shapes(directory, settings)
-    except (ValueError, FileExistsError) as error:
-        raise typer.BadParameter(str(error)) from error
+    settings = Shapes(images, validation, size, objects, seed)
+    write_shapes(directory, settings)
     print(f"{images} + {validation} pictures with annotations in {directory}")
 
 

@@ -71,12 +71,8 @@ def _fetch(names):
     from keras_sa.weights.download import fetch
     from keras_sa.weights.registry import WEIGHTS
 
-    try:
-        for name in names:
-            typer.echo(f"{name}: {fetch(WEIGHTS[name])}")
-    except OSError as error:
-        typer.echo(f"Error: {error}", err=True)
-        raise typer.Exit(1) from error
+    for name in names:
+        typer.echo(f"{name}: {fetch(WEIGHTS[name])}")
 
 
 def _verify(names):

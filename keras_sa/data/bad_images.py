@@ -1,12 +1,16 @@
 """What happens with images that can't be decoded."""
 
+import codecs
 import copy
 import json
+import re
 import threading
 from pathlib import Path
 
 from keras_sa.data.decoding import decode
 from keras_sa.utils.files import write_atomically
+
+UNDECODABLE = "Can't be decoded as an image: "
 
 
 class BadImages:
@@ -92,7 +96,7 @@ class BadImages:
             if self.skip and news and self.report is not None:
                 self._write()
         listed = [f"{name} ({reason})" for name, reason in reasons.items()]
-        return self.skip, "Can't be decoded as an image: " + "; ".join(listed)
+        return self.skip, UNDECODABLE + "; ".join(listed)
 
     def _write(self):
         listed = read_report(self.report) if self.report.exists() else {}
@@ -108,6 +112,24 @@ def read_report(path: Path) -> dict[str, str]:
     """The images that a report lists, and why they can't be decoded."""
     lines = path.read_text(encoding="utf-8").splitlines()
     return {each["image"]: each["reason"] for each in map(json.loads, lines)}
+
+
+def undecodable_images(error: Exception) -> str | None:
+    """What `BadImages` said when it stopped the reading, without what `tf.data` added.
+
+    Args:
+        error: Any error.
+
+    Returns:
+        The message, or `None` if the error is another one.
+    """
+    # In an assertion's message bytes are escaped as in C.
+    start = re.escape(UNDECODABLE).replace("'", r"\\?'")
+    found = re.search(rf"\[({start}.*)\]", str(error))
+    if found is None:
+        return None
+    contents, _ = codecs.escape_decode(found.group(1).encode())
+    return contents.decode(errors="replace")
 
 
 def _reason(contents):

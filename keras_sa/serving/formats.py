@@ -84,7 +84,7 @@ def convert(
     if existing and not force:
         raise FileExistsError(
             f"{existing[0]} exists. Choose another path, or replace it with "
-            "`force=True`."
+            "`force=True` (`--force`)."
         )
     path.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=".export-", dir=path.parent) as folder:

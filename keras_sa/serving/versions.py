@@ -20,7 +20,7 @@ def version_path(directory: str | Path, version: int, force: bool = False) -> Pa
     if path.exists() and not force:
         raise FileExistsError(
             f"The version {path} exists. Choose another `version`, or replace it with "
-            "`force=True`."
+            "`force=True` (`--force`)."
         )
     return path
 

@@ -3,24 +3,21 @@
 import json
 
 import pytest
-from typer.testing import CliRunner
+from command_line import run
 
 from keras_sa.data.coco import Shapes
 from keras_sa.data.coco import write_shapes
 from keras_sa.detection.session import load_detector
-from keras_sa.scripts.main import app
 
 pytest.importorskip("pycocotools")
 
 
-def run(*arguments, code=0):
-    result = CliRunner().invoke(app, ["detect", *map(str, arguments)])
-    assert result.exit_code == code, result.output[-2000:]
-    return result.output
+def detect(*arguments, code=0):
+    return run("detect", *arguments, code=code).output
 
 
 def train(directory, shapes, *more):
-    return run(
+    return detect(
         *("train", "--directory", directory, "--data", f"coco:{shapes}"),
         *("--detector", "mask_rcnn", "--sides", 64, 96, "--batch-size", 4),
         *("--strategy", "single", *more),
@@ -41,14 +38,14 @@ def test_train_evaluate_predict(tmp_path):
     assert settings["category_ids"] == [3, 7, 18]
 
     row = json.loads((whole / "metrics.jsonl").read_text().splitlines()[-1])
-    found = json.loads(run("evaluate", whole).splitlines()[-1])
+    found = json.loads(detect("evaluate", whole).splitlines()[-1])
     assert found.pop("images") == 4 and len(found) == 12
     assert found == {name: row[f"val_{name}"] for name in found}
 
     output = tmp_path / "found.jsonl"
     (shapes / "val" / "broken.png").write_bytes(b"no image")
     pictures = tmp_path / "pictures"
-    run(
+    detect(
         *("predict", whole, shapes / "val", "--threshold", 0, "--output", output),
         *("--pictures", pictures, "--skip-bad"),
     )
@@ -59,28 +56,28 @@ def test_train_evaluate_predict(tmp_path):
             assert each["class"] in settings["class_names"]
             assert 0 <= each["score"] <= 1 and min(each["bbox"]) >= 0
             assert len(each["segmentation"]["size"]) == 2
-    run("predict", whole, shapes / "val", code=1)
+    detect("predict", whole, shapes / "val", code=1)
 
     (shapes / "val" / f"{3:012d}.png").write_bytes(b"no image")
-    left = json.loads(run("evaluate", whole, "--skip-bad").splitlines()[-1])
+    left = json.loads(detect("evaluate", whole, "--skip-bad").splitlines()[-1])
     assert left["images"] == 3 and left["left_out"] == {"unreadable image": 1}
-    run("evaluate", whole, code=1)
+    detect("evaluate", whole, code=1)
 
     pytest.importorskip("tensorflow_serving")
-    run("export", whole, tmp_path / "served", "--server-files")
+    detect("export", whole, tmp_path / "served", "--server-files")
     assert (tmp_path / "served" / "1" / "saved_model.pb").is_file()
     assert list(tmp_path.glob("served/1/assets.extra/*warmup*"))
     assert (tmp_path / "served" / "models.config").is_file()
 
 
 @pytest.mark.parametrize(
-    "arguments, message",
+    "arguments, code, message",
     [
-        (["--recipe", "coco_1x"], "needs --data"),
-        (["--recipe", "none"], "recipe='none'"),
-        (["--detector", "yolo"], "--detector must be one of"),
+        (["--recipe", "coco_1x"], 2, "needs --data"),
+        (["--recipe", "none"], 1, "recipe='none'"),
+        (["--detector", "yolo"], 2, "--detector must be one of"),
     ],
 )
-def test_bad_arguments_are_refused(arguments, message, tmp_path):
-    output = run("train", "--directory", tmp_path, *arguments, code=2)
+def test_bad_arguments_are_refused(arguments, code, message, tmp_path):
+    output = detect("train", "--directory", tmp_path, *arguments, code=code)
     assert message in " ".join(output.replace("│", " ").split())

@@ -5,11 +5,10 @@ import csv
 import keras
 import numpy as np
 import pytest
+from command_line import run
 from serving_samples import randomize
 from serving_samples import small_network
-from typer.testing import CliRunner
 
-from keras_sa.scripts import benchmark
 from keras_sa.scripts import benchmark_formats
 from keras_sa.scripts import network_costs
 from keras_sa.scripts import serving_plots
@@ -71,8 +70,7 @@ def test_served_networks_are_collected_into_a_csv_and_a_png(tmp_path, monkeypatc
     arguments = ["--batch", "1", "--batch", "2", "--repeats", "1", "--output", tmp_path]
     for runtime in ("TensorFlow", "ONNX Runtime"):
         arguments += ["--runtime", runtime]
-    result = CliRunner().invoke(benchmark.app, ["serving", *map(str, arguments)])
-    assert result.exit_code == 0, result.output
+    run("benchmark", "serving", *arguments)
     with (tmp_path / "latency.csv").open() as file:
         rows = {(row["measured"], row["variant"]): row for row in csv.DictReader(file)}
     for what in ("TensorFlow, batch 1", "TensorFlow, batch 2", "ONNX Runtime, batch 2"):
@@ -104,16 +102,15 @@ def test_logits_behind_probabilities_too_small_for_float32():
 
 
 @pytest.mark.parametrize(
-    ("arguments", "message"),
+    ("arguments", "code", "message"),
     [
-        (["attention", "--module", "simam"], "must be None or one of"),
-        (["formats", "--format", "coreml"], "must be of"),
-        (["strategy", "--network", "vgg"], "must be one of"),
-        (["serving", "--runtime", "tvm"], "must be of"),
+        (["attention", "--module", "simam"], 1, "must be None or one of"),
+        (["formats", "--format", "coreml"], 2, "must be of"),
+        (["strategy", "--network", "vgg"], 1, "must be one of"),
+        (["serving", "--runtime", "tvm"], 2, "must be of"),
     ],
 )
-def test_unknown_names_are_refused_before_anything_is_built(arguments, message):
-    result = CliRunner().invoke(benchmark.app, arguments)
-    assert result.exit_code == 2
+def test_unknown_names_are_refused_before_anything_is_built(arguments, code, message):
+    result = run("benchmark", *arguments, code=code)
     # The message may be broken into lines.
     assert message in " ".join(result.output.replace("│", " ").split())

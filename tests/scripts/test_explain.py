@@ -7,21 +7,11 @@ import keras
 import numpy as np
 import pytest
 import tiny_networks
-import typer
+from command_line import run
 from PIL import Image
-from typer.testing import CliRunner
-
-from keras_sa.scripts.explain import explain
-from keras_sa.scripts.predict import predict
 
 pytest.importorskip("matplotlib")
 NAMES = [f"class {letter}" for letter in "abcdefghij"]
-
-
-def run(command, *arguments):
-    app = typer.Typer()
-    app.command()(command)
-    return CliRunner().invoke(app, [str(argument) for argument in arguments])
 
 
 @pytest.fixture(scope="module")
@@ -49,8 +39,7 @@ def trained(tmp_path_factory):
 
 
 def test_there_is_a_picture_for_each_image(trained, tmp_path):
-    result = run(explain, trained, trained / "photos", "--output", tmp_path)
-    assert result.exit_code == 0, result.output
+    run("explain", trained, trained / "photos", "--output", tmp_path)
     pictures = ["a_explained.png", "a_explained_2.png"]
     assert sorted(path.name for path in tmp_path.iterdir()) == pictures
     for name in pictures:
@@ -61,8 +50,8 @@ def test_there_is_a_picture_for_each_image(trained, tmp_path):
 
 def test_images_are_prepared_as_for_prediction(trained, tmp_path):
     image = trained / "photos" / "a.png"
-    line = run(explain, trained, image, "--output", tmp_path).output
-    (found,) = run(predict, trained, image, "--output", "-").output.splitlines()[-1:]
+    line = run("explain", trained, image, "--output", tmp_path).output
+    (found,) = run("predict", trained, image, "--output", "-").output.splitlines()[-1:]
     best = json.loads(found)["predictions"][0]
     assert f"{best['class']} {best['probability']:.1%}, " in line
 
@@ -70,21 +59,19 @@ def test_images_are_prepared_as_for_prediction(trained, tmp_path):
 def test_a_file_alone_has_numbers_or_given_labels_as_names(trained, tmp_path):
     model, image = trained / "model.keras", trained / "photos" / "a.png"
     arguments = [model, image, "--output", tmp_path, "--layer", "conv2_block1_out"]
-    assert re.search(r"a\.png: \d \d+\.\d%", run(explain, *arguments).output)
+    assert re.search(r"a\.png: \d \d+\.\d%", run("explain", *arguments).output)
     labels = tmp_path / "labels.txt"
     labels.write_text("\n".join(NAMES))
-    output = run(explain, *arguments, "--labels", labels, "--crop-ratio", 1).output
+    output = run("explain", *arguments, "--labels", labels, "--crop-ratio", 1).output
     assert re.search(r"a\.png: class [a-j] \d+\.\d%", output)
 
 
 def test_a_bad_image_stops_or_is_left_out(trained, tmp_path):
     arguments = [trained, trained / "bad.png", trained / "photos", "--output", tmp_path]
-    result = run(explain, *arguments)
-    assert result.exit_code == 1
+    result = run("explain", *arguments, code=1)
     assert re.search(r"Error: .*bad\.png can't be decoded: Unknown", result.output)
     assert not list(tmp_path.iterdir())
-    result = run(explain, *arguments, "--skip-bad-images")
-    assert result.exit_code == 0
+    result = run("explain", *arguments, "--skip-bad-images")
     assert len(list(tmp_path.iterdir())) == 2
 
 
@@ -92,8 +79,7 @@ def test_no_image_is_overwritten(trained, tmp_path):
     for name in ("x.png", "x_explained.png"):
         Image.new("RGB", (32, 32)).save(tmp_path / name)
     before = (tmp_path / "x_explained.png").read_bytes()
-    result = run(explain, trained, tmp_path, "--output", tmp_path)
-    assert result.exit_code == 1
+    result = run("explain", trained, tmp_path, "--output", tmp_path, code=1)
     assert "would replace images" in result.output
     assert (tmp_path / "x_explained.png").read_bytes() == before
 
@@ -124,6 +110,7 @@ def test_what_cannot_be_done_is_said_in_one_line(
         keras.Model(inputs, x).save(model)
     if model == "maps.keras":
         keras.Model(inputs, keras.layers.Conv2D(2, 1)(inputs)).save(model)
-    result = run(explain, model, "photos/a.png", *options, "--output", tmp_path)
-    assert result.exit_code == 1
+    result = run(
+        "explain", model, "photos/a.png", *options, "--output", tmp_path, code=1
+    )
     assert re.search(f"Error: .*{message}", result.output)

@@ -5,12 +5,10 @@ import csv
 import numpy as np
 import pytest
 import tiny_networks
-import typer
+from command_line import run
 from PIL import Image
 from sklearn import datasets
-from typer.testing import CliRunner
 
-from keras_sa.scripts.figures import figures
 from keras_sa.scripts.figures_drawing import draw
 from keras_sa.scripts.figures_measurement import gate_deviations
 from keras_sa.scripts.figures_measurement import map_correlation
@@ -25,12 +23,6 @@ FIGURES = {
     "class_similarity.png",
     "grad_cam.png",
 }
-
-
-def run(*arguments):
-    app = typer.Typer()
-    app.command()(figures)
-    return CliRunner().invoke(app, [str(argument) for argument in arguments])
 
 
 def arrays(seed, attention=True):
@@ -116,8 +108,8 @@ def test_every_figure_is_drawn_and_small(measured, tmp_path):
 
 def test_networks_of_other_settings_are_not_taken(tmp_path):
     (tmp_path / "settings.json").write_text('{"data": "digits", "steps": 3}')
-    result = run("--networks", tmp_path, "--output", tmp_path, "--steps", 4)
-    assert result.exit_code == 1
+    arguments = ("--networks", tmp_path, "--output", tmp_path, "--steps", 4)
+    result = run("figures", *arguments, code=1)
     assert "give another --networks" in result.output
 
 
@@ -134,13 +126,12 @@ def test_the_command_trains_once(tmp_path):
     )
     arguments = ["--data", f"npz:{tmp_path / 'digits.npz'}", "--steps", 2]
     arguments += ["--seeds", 1, "--networks", tmp_path / "networks"]
-    result = run(*arguments, "--output", tmp_path / "first")
-    assert result.exit_code == 0, result.output
+    result = run("figures", *arguments, "--output", tmp_path / "first")
     assert result.output.count("training:") == 3
     with (tmp_path / "first" / "numbers.csv").open() as file:
         columns = list(csv.DictReader(file))[0]
     assert list(columns)[1:4] == ["SA", "SA without shuffle", "no attention"]
-    result = run(*arguments, "--output", tmp_path / "again")
+    result = run("figures", *arguments, "--output", tmp_path / "again")
     assert "training:" not in result.output
     assert "measuring:" not in result.output
     for name in FIGURES:

@@ -4,13 +4,11 @@ import math
 
 import numpy as np
 import pytest
-import typer
-from typer.testing import CliRunner
+from command_line import run
 
 from keras_sa.applications import AttentionResNet
 from keras_sa.layers import registry
 from keras_sa.scripts import network_costs
-from keras_sa.scripts.compare import compare
 from keras_sa.study import ABLATIONS
 from keras_sa.study import RunTable
 from keras_sa.study import mean_interval
@@ -90,23 +88,18 @@ def test_a_damaged_table_is_refused(tmp_path, text):
         RunTable(tmp_path, {}, COLUMNS)
 
 
-def run(directory, *arguments, data="digits"):
-    app = typer.Typer()
-    app.command()(compare)
+def compare(directory, *arguments, data="digits", code=0):
     small = "--blocks 1 --width 16 --image-size 8 --epochs 1 --images 64 --no-costs"
-    return CliRunner().invoke(
-        app, [data, "--directory", str(directory), *small.split(), *arguments]
-    )
+    where = ("compare", data, "--directory", directory)
+    return run(*where, *small.split(), *arguments, code=code)
 
 
 def test_compare_does_the_missing_runs(tmp_path):
     arms = ["--arm", "none", "--arm", "sa_no_norm", "--seeds", "2"]
-    first = run(tmp_path / "a", *arms, "--runs", "3")
-    assert first.exit_code == 0, first.output
+    compare(tmp_path / "a", *arms, "--runs", "3")
     table = (tmp_path / "a" / "runs.csv").read_text().splitlines()
     assert len(table) == 1 + 3
-    second = run(tmp_path / "a", *arms)
-    assert second.exit_code == 0, second.output
+    compare(tmp_path / "a", *arms)
     after = (tmp_path / "a" / "runs.csv").read_text().splitlines()
     assert after[:4] == table
     assert [line.split(",")[:2] for line in after[1:]] == [
@@ -119,34 +112,30 @@ def test_compare_does_the_missing_runs(tmp_path):
     assert "keras-sa compare digits --directory DIR --arm none --arm sa" in report
     assert "--seeds 2 --epochs 1 --images 64 --image-size 8" in report
     # A run does not depend on those before it.
-    run(tmp_path / "b", "--arm", "none", "--seeds", "2")
+    compare(tmp_path / "b", "--arm", "none", "--seeds", "2")
     alone = (tmp_path / "b" / "runs.csv").read_text().splitlines()
     assert alone[2].split(",")[2:4] == after[3].split(",")[2:4]
 
 
 def test_compare_trains_equal_networks_once(tmp_path):
-    result = run(tmp_path, "--arm", "sa", "--arm", "sa_groups_8", "--seeds", "1")
-    assert result.exit_code == 0, result.output
+    compare(tmp_path, "--arm", "sa", "--arm", "sa_groups_8", "--seeds", "1")
     assert len((tmp_path / "runs.csv").read_text().splitlines()) == 1 + 1
 
 
 def test_compare_refuses_unknown_networks(tmp_path):
-    result = run(tmp_path, "--arm", "simam")
-    assert result.exit_code == 2
+    result = compare(tmp_path, "--arm", "simam", code=1)
     assert "An arm must be one of" in result.output
     assert not (tmp_path / "settings.json").exists()
 
 
 def test_compare_refuses_groups_that_do_not_fit_before_it_trains(tmp_path):
-    result = run(tmp_path, "--arm", "none", "--arm", "sa", "--groups", "64")
-    assert result.exit_code == 2
+    result = compare(tmp_path, "--arm", "none", "--arm", "sa", "--groups", "64", code=1)
     assert "groups=64 and 64 channels" in " ".join(result.output.split())
     assert not (tmp_path / "runs.csv").exists()
 
 
 def test_compare_says_that_data_is_missing(tmp_path):
-    result = run(tmp_path / "runs", data=f"folder:{tmp_path / 'nothing'}")
-    assert result.exit_code == 2
+    result = compare(tmp_path / "runs", data=f"folder:{tmp_path / 'nothing'}", code=1)
     assert "Traceback" not in result.output
 
 
@@ -164,8 +153,7 @@ def test_some_images_of_sorted_data_are_of_all_its_classes(tmp_path):
     arguments = ["--arm", "none", "--seeds", "1", "--epochs", "10"]
     arguments += ["--batch-size", "16", "--learning-rate", "0.02"]
     data = f"npz:{tmp_path / 'sorted.npz'}"
-    result = run(tmp_path / "runs", *arguments, data=data)
-    assert result.exit_code == 0, result.output
+    compare(tmp_path / "runs", *arguments, data=data)
     row = (tmp_path / "runs" / "runs.csv").read_text().splitlines()[1]
     assert float(row.split(",")[2]) == 1
     model = AttentionResNet(
@@ -182,8 +170,7 @@ def test_some_images_of_sorted_data_are_of_all_its_classes(tmp_path):
 
 def test_compare_can_hold_out_images_to_choose_by(tmp_path):
     held_out = ["--split", "validation", "--validation-fraction", "0.25"]
-    result = run(tmp_path, "--arm", "none", "--seeds", "1", *held_out)
-    assert result.exit_code == 0, result.output
+    compare(tmp_path, "--arm", "none", "--seeds", "1", *held_out)
     assert " ".join(held_out) in (tmp_path / "README.md").read_text()
 
 

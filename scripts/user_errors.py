@@ -1,0 +1,40 @@
+"""What a command prints when something is wrong with what it was given."""
+
+import typer
+from typer.core import TyperGroup
+
+SOURCES = ("keras_sa.", "keras.src.saving.")
+
+
+class UserErrors(TyperGroup):
+    """Commands that end with one line and 1 where others print a traceback.
+
+    For the errors that this package or Keras' loading raises itself, because their
+    messages are written for users, for the system's that name a file, and for images
+    that can't be decoded. All others are defects, and the traceback tells where.
+    """
+
+    def invoke(self, ctx):
+        try:
+            return super().invoke(ctx)
+        except Exception as error:
+            message = message_for_users(error)
+            if ctx.params.get("traceback") or message is None:
+                raise
+            typer.echo(f"Error: {message}", err=True)
+            raise typer.Exit(1) from error
+
+
+def message_for_users(error: Exception) -> str | None:
+    """What a user needs to know, or `None` if the error is a defect."""
+    if isinstance(error, ImportError | OSError | RuntimeError | TypeError | ValueError):
+        last = error.__traceback__
+        while last.tb_next is not None:
+            last = last.tb_next
+        module = f"{last.tb_frame.f_globals['__name__']}."
+        if module.startswith(SOURCES) or getattr(error, "filename", None) is not None:
+            return str(error)
+    # An error of `tf.data`: all is loaded that this imports.
+    from keras_sa.data.bad_images import undecodable_images
+
+    return undecodable_images(error)

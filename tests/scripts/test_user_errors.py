@@ -1,0 +1,42 @@
+"""What is wrong with the input is told in a line; a defect keeps its traceback."""
+
+import math
+
+import pytest
+from command_line import run
+
+from keras_sa.training import recipes
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["train", "--recipe", "x", "--directory", "y"], "recipe='x'"),
+        (["evaluate", "nowhere"], "no finished training in 'nowhere'"),
+        (["export", "none.keras", "somewhere"], "none.keras"),
+        (["compare", "folder:none", "--directory", "y"], "none"),
+        (["benchmark", "attention", "--module", "simam"], "simam"),
+    ],
+)
+def test_bad_input_is_told_in_a_line(arguments, message, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    result = run(*arguments, code=1)
+    assert result.stderr.startswith("Error: ") and message in result.stderr
+    assert "Traceback" not in result.stderr
+    assert not list(tmp_path.iterdir())
+
+
+def test_its_traceback_can_be_asked_for():
+    with pytest.raises(ValueError, match="recipe='x'"):
+        run("--traceback", "train", "--recipe", "x", "--directory", "y")
+
+
+def test_a_defect_keeps_its_traceback(monkeypatch):
+    monkeypatch.setattr(recipes, "get_recipe", lambda name: math.sqrt(-1))
+    with pytest.raises(ValueError, match="math domain error|nonnegative"):
+        run("train", "--recipe", "digits", "--directory", "y")
+
+
+def test_errors_of_the_command_line_itself_are_not_touched():
+    result = run("train", "--recipe", code=2)
+    assert "requires an argument" in result.output
