@@ -34,7 +34,7 @@ def grad_cam(
     The channels of a layer's output are weighted with the mean over the map of the
     logit's gradient; the positive part of their sum is resized to the image and
     scaled to 0..1. The gradient is that of the logit also where the model ends in a
-    softmax or sigmoid.
+    softmax or sigmoid, or their logarithm.
 
     Args:
         model: Any classifier: functional, sequential, subclassed, with nested

@@ -13,13 +13,17 @@ from typing import Any
 import keras
 import numpy as np
 
-# What turns logits into probabilities: names of activations, of layers and of
-# operations.
+# What turns logits into probabilities or their logarithms: names of activations, of
+# layers and of operations.
 PROBABILITIES = {
     "softmax": "softmax",
     "sigmoid": "sigmoid",
+    "log_softmax": "softmax",
+    "log_sigmoid": "sigmoid",
     "Softmax": "softmax",
     "Sigmoid": "sigmoid",
+    "LogSoftmax": "softmax",
+    "LogSigmoid": "sigmoid",
 }
 _ABSENT = object()
 

@@ -97,6 +97,8 @@ HEADS = {
     "softmax layer": lambda n: headed(n, keras.layers.Softmax()),
     "activation layer": lambda n: headed(n, keras.layers.Activation("softmax")),
     "operation": lambda n: headed(n, keras.ops.softmax),
+    "logarithm": lambda n: with_activation(n, "log_softmax"),
+    "logarithm's operation": lambda n: headed(n, keras.ops.log_softmax),
     "reshaped": lambda n: headed(n, keras.layers.Softmax(), keras.layers.Reshape([10])),
     "sequential": lambda n: keras.Sequential([n, keras.layers.Softmax()]),
     "subclassed": lambda n: Subclassed(with_activation(n, "softmax")),
