@@ -34,13 +34,12 @@ def launch(
     """
     from keras_sa.training.launch import launch as run
 
-    name, *arguments = command
-    if name not in COMMANDS:
+    if command[0] not in COMMANDS:
         raise typer.BadParameter(f"the command must be one of {list(COMMANDS)}")
-    program = [sys.executable, "-u", "-m", f"keras_sa.scripts.{name}"]
+    program = [sys.executable, "-u", "-m", "keras_sa.scripts.main"]
     raise typer.Exit(
         run(
-            [*program, *arguments],
+            [*program, *command],
             workers,
             gpus_per_worker=gpus_per_worker,
             grace=grace,

@@ -49,7 +49,7 @@ COLUMNS = (
     "peak_mib",
 )
 
-README = """# Detectors on synthetic shapes
+REPORT = """# Detectors on synthetic shapes
 
 `python scripts/study_detection.py --runs 27` trains every detector on every backbone
 with three seeds, from random weights, and goes on where it was stopped; every run is
@@ -60,11 +60,8 @@ in `runs.csv`. {machine}.
 AP in per cent on the 100 validation images, mean ± half of a 95 % Student-t interval
 over the seeds. The differences are within a seed. An interval that holds zero is no
 difference: with three seeds the intervals are wide, and shapes are not photos. Times
-are processor time of a batch of 8, peak memory is of the process that trained.
-
-Mask R-CNN's times hold the mask head for all 100 places of every image, neither pasting
-nor tracing: it computed them however little was found. Since then it computes the masks
-of found objects alone, which was not measured again.
+are processor time of the first batch of 8 validation images, without pasting masks
+into the images; peak memory is of the process that trained.
 
 400 training images of discs, squares and triangles, short side 64; bottlenecks
 (1, 1, 1, 1) of width 16, 4 groups; AdamW with weight decay 0.01, gradients clipped to
@@ -171,7 +168,7 @@ def _prediction_time(model, data):
     import tensorflow as tf
 
     predict = tf.function(lambda images: model.predict_step((images,)))
-    images = tf.zeros((BATCH, SIDES[0], SIDES[1], 3))
+    images, _ = next(iter(data.epoch()))
     predict(images)
     started = time.process_time()
     for _ in range(5):
@@ -197,7 +194,7 @@ def _write(output, rows):
 
 
 def _report(output, rows):
-    """The table of `README.md`: means over the seeds with 95 % intervals."""
+    """`study.md`: means over the seeds with 95 % intervals."""
     from keras_sa.scripts.benchmark_report import machine
     from keras_sa.study import mean_interval
     from keras_sa.study import paired_difference
@@ -237,10 +234,10 @@ def _report(output, rows):
             cells.append("" if backbone == "sa" or not gain else percent(gain, "+"))
             cells += [f"{1e3 * time:.1f}", f"{memory:.0f}"]
             table.append("| " + " | ".join(map(str, cells)) + " |")
-    text = README.format(
+    text = REPORT.format(
         table="\n".join(table), machine=machine(), epochs=EPOCHS, rates=RATE
     )
-    with replacing(output / "README.md") as path:
+    with replacing(output / "study.md") as path:
         path.write_text(text, encoding="utf-8")
 
 

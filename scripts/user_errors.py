@@ -17,6 +17,8 @@ class UserErrors(TyperGroup):
     def invoke(self, ctx):
         try:
             return super().invoke(ctx)
+        except (typer.Abort, typer.Exit):
+            raise
         except Exception as error:
             message = message_for_users(error)
             if ctx.params.get("traceback") or message is None:

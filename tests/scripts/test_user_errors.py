@@ -5,6 +5,7 @@ import math
 import pytest
 from command_line import run
 
+from keras_sa.training import launch as processes
 from keras_sa.training import recipes
 
 
@@ -35,6 +36,13 @@ def test_a_defect_keeps_its_traceback(monkeypatch):
     monkeypatch.setattr(recipes, "get_recipe", lambda name: math.sqrt(-1))
     with pytest.raises(ValueError, match="math domain error|nonnegative"):
         run("train", "--recipe", "digits", "--directory", "y")
+
+
+@pytest.mark.parametrize("code", [0, 3])
+def test_an_exit_code_is_no_error(monkeypatch, code):
+    monkeypatch.setattr(processes, "launch", lambda *_, **__: code)
+    result = run("launch", "--workers", 2, "--", "train", code=code)
+    assert "Error" not in result.output
 
 
 def test_errors_of_the_command_line_itself_are_not_touched():
