@@ -34,7 +34,9 @@ def fit(
     and at SIGTERM: weights, optimizer, moving averages, metrics, random numbers,
     callbacks, epoch and step. The same call again, after whatever ended the first
     one, goes on from there; the final weights are the same, bit for bit on the same
-    devices, if the batches are a function of epoch and step. Those of
+    devices, if TensorFlow's operations are deterministic and the batches are a
+    function of epoch and step. Some operations of GPUs and of detectors sum in any
+    order unless `TF_DETERMINISTIC_OPS=1` is in the environment. The batches of
     `keras_sa.data` are; of a function of the epoch, it must be made sure; a plain
     data set begins every epoch anew after a restart, which is the same only if it
     isn't shuffled.
