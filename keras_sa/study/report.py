@@ -131,8 +131,9 @@ def _draw_accuracy(path, results):
 def _draw_cost(path, results, costs, cost):
     figure, axes = _figure(3.6)
     # Networks of nearly the same cost stand so close that names would cover them.
+    # Eleven markers and ten colours: the eleventh network does not look like the first.
     for (name, runs), marker in zip(
-        results.items(), itertools.cycle("osD^v<>pP*"), strict=False
+        results.items(), itertools.cycle("osD^v<>pP*X"), strict=False
     ):
         if name not in costs:
             continue
@@ -141,6 +142,7 @@ def _draw_cost(path, results, costs, cost):
         point = (costs[name][cost], interval.mean)
         axes.errorbar(*point, yerr=width, fmt=marker, capsize=3, alpha=0.8, label=name)
     axes.grid(alpha=0.3)
+    axes.locator_params(axis="x", nbins=5)
     axes.set_xlabel(cost)
     axes.set_ylabel("accuracy, %, with 95 % interval")
     figure.legend(loc="outside right upper", fontsize=9)
