@@ -186,4 +186,8 @@ def copy_layer(layer, name: str, **config):
     if getattr(layer, "weights", None):
         copy.build_from_config(layer.get_build_config())
         copy.set_weights(layer.get_weights())
+        # An adapted `Normalization` computes with constants made of its weights.
+        for part in copy._flatten_layers():
+            if hasattr(part, "finalize_state"):
+                part.finalize_state()
     return copy

@@ -16,6 +16,7 @@ from tensorflow.python.framework.convert_to_constants import (
 from keras_sa.layers import ShuffleAttention
 from keras_sa.serving import fuse
 from keras_sa.serving import rules
+from keras_sa.serving import with_precision
 from keras_sa.study import AblatedShuffleAttention
 from keras_sa.study import register_ablations
 
@@ -172,6 +173,20 @@ def test_nested_and_fine_tuned_models():
     assert len(report.gates) == 4
     stacked = keras.Sequential([keras.Input((32, 32, 3)), model, keras.layers.ReLU()])
     assert_equivalent(stacked)
+
+
+@pytest.mark.parametrize(
+    "change", [fuse, lambda model: with_precision(model, "float16")]
+)
+def test_an_adapted_normalization_keeps_its_statistics(change):
+    images = np.random.default_rng(0).uniform(5, 9, (4, 8, 8, 3)).astype("float32")
+    normalization = keras.layers.Normalization()
+    normalization.adapt(images)
+    model = keras.Sequential(
+        [keras.Input((8, 8, 3)), normalization, keras.layers.GlobalAveragePooling2D()]
+    )
+    # float16 has three digits; without the statistics it is off by 6.
+    np.testing.assert_allclose(change(model)(images), model(images), atol=2e-2)
 
 
 def test_a_base_that_is_used_twice_stays_right():
