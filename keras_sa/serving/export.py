@@ -67,8 +67,8 @@ def export(
         std: Standard deviation of each channel, likewise.
         preprocess: What to do instead: a function of TensorFlow operations on a
             float32 batch in 0..255, channels last.
-        from_logits: Whether the outputs still need a softmax. By default the
-            activation of the last layer tells.
+        from_logits: Whether the outputs still need a softmax, or a sigmoid if there
+            is one class. By default the activation of the last layer tells.
         crop_ratio: The crop's part of the resized image. Defaults to 0.875.
         fused: Whether to export `keras_sa.serving.fuse(model)`, which gives the same
             predictions faster.

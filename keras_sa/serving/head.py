@@ -17,7 +17,8 @@ class Classifier:
     Args:
         network: A `keras.Model` with the outputs `[features, predictions]`.
         classes: Number of classes.
-        from_logits: Whether the predictions still need a softmax.
+        from_logits: Whether the predictions still need a softmax; with one class, a
+            sigmoid.
     """
 
     network: keras.Model

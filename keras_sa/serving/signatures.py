@@ -25,7 +25,8 @@ class ServingOptions:
         image_shape: Height, width and channels of the images.
         top_k: How many classes are returned for an image.
         labels_file: A text file with one label a line.
-        from_logits: Whether a softmax belongs behind the network.
+        from_logits: Whether a softmax belongs behind the network; with one class, a
+            sigmoid.
         limits: What an image file may cost.
         crop_ratio: See `evaluation_crop`.
     """
@@ -148,7 +149,9 @@ def _runner(network, options):
             features, outputs = network(options.preprocess(images), training=False)
         outputs = tf.cast(outputs, tf.float32)
         if options.from_logits:
-            outputs = tf.nn.softmax(outputs)
+            # With one class a softmax would always give 1.
+            one_class = outputs.shape[-1] == 1
+            outputs = tf.nn.sigmoid(outputs) if one_class else tf.nn.softmax(outputs)
         return tf.cast(features, tf.float32), outputs
 
     return run

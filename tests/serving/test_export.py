@@ -174,6 +174,17 @@ def test_grey_models_with_logits_of_free_size(tmp_path):
     )
 
 
+def test_one_logit_becomes_the_probability_of_its_class(tmp_path):
+    model = randomize(small_network(classes=1, classifier_activation=None))
+    images = np.stack([photo(32, 32), photo(32, 32, seed=1)]).astype("float32")
+    logits = model.predict(sa_resnet.preprocess_input(images), verbose=0)
+    path = export(model, tmp_path)
+    result = tf.saved_model.load(str(path)).signatures["predict_images"](images=images)
+    np.testing.assert_allclose(
+        result["probabilities"], keras.ops.sigmoid(logits), atol=1e-5
+    )
+
+
 def test_a_nested_model_with_its_own_preprocessing(tmp_path):
     base = randomize(small_network(include_top=False, pooling="avg"))
     model = keras.Sequential(
