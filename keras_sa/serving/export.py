@@ -136,13 +136,13 @@ def label_lines(labels, classes: int) -> str:
     """The text of a file with one label a line.
 
     Raises:
-        ValueError: If their number is not that of the classes, or a label has more
-            than one line.
+        ValueError: If their number is not that of the classes, a label has more than
+            one line, or a file is not in UTF-8.
     """
     if labels is None:
         labels = range(classes)
     elif isinstance(labels, str | Path):
-        labels = Path(labels).read_text(encoding="utf-8").splitlines()
+        labels = _read_text(labels).splitlines()
     labels = [str(label) for label in labels]
     if len(labels) != classes:
         raise ValueError(
@@ -153,3 +153,13 @@ def label_lines(labels, classes: int) -> str:
     if broken:
         raise ValueError(f"A label must be one line. Received: {broken[0]!r}")
     return "".join(f"{label}\n" for label in labels)
+
+
+def _read_text(path):
+    try:
+        # Windows' editors begin a file with a mark that is no part of the text.
+        return Path(path).read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise ValueError(
+            f"`labels` must be a text file in UTF-8. Received: {str(path)!r}: {error}"
+        ) from error

@@ -17,6 +17,7 @@ from serving_samples import small_network
 from keras_sa.applications import sa_resnet
 from keras_sa.serving import export
 from keras_sa.serving import versions
+from keras_sa.serving.export import label_lines
 from keras_sa.utils.evaluation_crop import evaluation_crop
 
 
@@ -225,6 +226,15 @@ def test_wrong_arguments_are_refused(model, tmp_path, arguments):
     with pytest.raises(ValueError, match="Received"):
         export(model, tmp_path, **arguments)
     assert not list(tmp_path.iterdir())
+
+
+def test_labels_files_of_other_editors(tmp_path):
+    file = tmp_path / "labels.txt"
+    file.write_bytes("\ufeffchat\r\nfougère\r\n".encode())
+    assert label_lines(file, 2) == "chat\nfougère\n"
+    file.write_bytes("chat\nfougère\n".encode("latin-1"))
+    with pytest.raises(ValueError, match=r"in UTF-8. Received: '.*labels.txt'"):
+        label_lines(file, 2)
 
 
 def test_a_network_without_a_head_is_refused(tmp_path):
