@@ -5,6 +5,7 @@ import json
 import urllib.error
 import urllib.request
 from collections.abc import Sequence
+from http.client import HTTPException
 from urllib.parse import urlsplit
 
 import numpy as np
@@ -54,7 +55,7 @@ def predict_rest(
     except urllib.error.HTTPError as error:
         reason = error.read(2000).decode("utf-8", "replace")
         raise ServerError(f"The server answers {error.code}: {reason}") from error
-    except (OSError, ValueError, KeyError) as error:
+    except (OSError, HTTPException, ValueError, KeyError) as error:
         raise ServerError(f"No predictions from {url}: {error}") from error
 
 

@@ -79,6 +79,9 @@ def test_clients_say_what_is_wrong():
         client.predict_rest([b""], "flowers", f"http://127.0.0.1:{port}", timeout=2)
     with pytest.raises(ValueError, match="Received"):
         client.predict_rest([b""], "flowers", "file:///etc/passwd")
+    for name, url in [("flowers", "http://127.0.0.1:port"), ("my flowers", "http://a")]:
+        with pytest.raises(client.ServerError, match="No predictions"):
+            client.predict_rest([b""], name, url)
 
 
 @pytest.fixture
