@@ -8,7 +8,9 @@ import typer
 
 def serve(
     directory: Annotated[Path, typer.Argument(help="A model's directory.")],
-    port: Annotated[int, typer.Option(help="Port on 127.0.0.1.")] = 8501,
+    port: Annotated[
+        int, typer.Option(min=1, max=65535, help="Port on 127.0.0.1.")
+    ] = 8501,
     name: Annotated[
         str | None, typer.Option(help="The model's name. Default: the directory's.")
     ] = None,

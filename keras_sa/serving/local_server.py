@@ -96,6 +96,7 @@ def serve(directory: str | Path, port: int = 8501, name: str | None = None) -> N
     Raises:
         ImportError: If KServe is not installed.
         FileNotFoundError: If there is no version.
+        OSError: If the port is taken.
     """
     kserve = require_extra("kserve", "serve")
     errors = require_extra("kserve.errors", "serve")
@@ -123,6 +124,16 @@ def serve(directory: str | Path, port: int = 8501, name: str | None = None) -> N
         server.model_repository_extension,
         http_port=port,
     )
-    # By itself KServe listens on all addresses and has no option for that.
-    with socket.create_server(("127.0.0.1", port)) as listener:
+    with _listener(port) as listener:
         rest_server.run(sockets=[listener])
+
+
+def _listener(port):
+    # By itself KServe listens on all addresses and has no option for that.
+    try:
+        return socket.create_server(("127.0.0.1", port))
+    except OSError as error:
+        raise OSError(
+            f"Can't listen on `port` {port} of 127.0.0.1: choose another one. "
+            f"Received: {error}"
+        ) from error

@@ -18,6 +18,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tensorflow as tf
+from command_line import run
 from serving_samples import image_file
 from serving_samples import photo
 
@@ -44,6 +45,17 @@ def test_the_highest_version_is_served(tmp_path):
         (tmp_path / version).mkdir()
         (tmp_path / version / "saved_model.pb").touch()
     assert latest_version(tmp_path).name == "10"
+
+
+def test_a_port_that_is_taken_is_told_in_a_line(exported):
+    pytest.importorskip("kserve")
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        result = run("serve", exported.parent, "--port", port, code=1)
+    assert result.stderr.splitlines()[-1].startswith(
+        f"Error: Can't listen on `port` {port}"
+    )
+    run("serve", exported.parent, "--port", 70000, code=2)
 
 
 def test_both_forms_of_an_instance_are_read():
