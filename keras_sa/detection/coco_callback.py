@@ -3,6 +3,7 @@
 import keras
 
 from keras_sa.data.coco import DetectionData
+from keras_sa.detection.coco_metrics import backend_classes
 from keras_sa.detection.evaluation import evaluate
 
 
@@ -17,7 +18,8 @@ class COCOMetrics(keras.callbacks.Callback):
         backend: See `coco_metrics`.
 
     Raises:
-        ValueError: If `every` is less than 1.
+        ImportError: If the backend is not installed.
+        ValueError: If `every` is less than 1 or there is no such backend.
 
     Example:
 
@@ -32,6 +34,7 @@ class COCOMetrics(keras.callbacks.Callback):
         super().__init__()
         if every < 1:
             raise ValueError(f"`every` must be at least 1. Received: every={every}")
+        backend_classes(backend)  # refused before an epoch is trained
         self.data = data
         self.every = every
         self.backend = backend

@@ -45,11 +45,11 @@ def coco_metrics(
         ImportError: If the backend is not installed.
         ValueError: If there is no such kind or backend.
     """
-    if kind not in KINDS or backend not in BACKENDS:
+    if kind not in KINDS:
         raise ValueError(
-            f"`kind` must be one of {list(KINDS)} and `backend` one of "
-            f"{list(BACKENDS)}. Received: kind={kind!r}, backend={backend!r}"
+            f"`kind` must be one of {list(KINDS)}. Received: kind={kind!r}"
         )
+    dataset_class, evaluation_class = backend_classes(backend)
     names = [f"{kind}_{metric}" for metric in METRICS]
     if kind == "mask":
         # With a box, its area would decide what is small.
@@ -57,7 +57,6 @@ def coco_metrics(
             {name: value for name, value in result.items() if name != "bbox"}
             for result in results
         ]
-    dataset_class, evaluation_class = (_found(path) for path in BACKENDS[backend])
     # They print tables that nobody asked for.
     with (
         tempfile.TemporaryDirectory() as folder,
@@ -76,6 +75,21 @@ def coco_metrics(
         evaluation.summarize()
     numbers = [float(number) for number in evaluation.stats[: len(METRICS)]]
     return dict(zip(names, numbers, strict=True))
+
+
+def backend_classes(backend: str) -> tuple[type, type]:
+    """The classes of a backend: the data set and its evaluation.
+
+    Raises:
+        ImportError: If the backend is not installed.
+        ValueError: If there is no such backend.
+    """
+    if backend not in BACKENDS:
+        raise ValueError(
+            f"`backend` must be one of {list(BACKENDS)}. Received: backend={backend!r}"
+        )
+    dataset_class, evaluation_class = (_found(path) for path in BACKENDS[backend])
+    return dataset_class, evaluation_class
 
 
 def _written(content, folder, name):

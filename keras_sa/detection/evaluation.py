@@ -6,6 +6,7 @@ import keras
 import numpy as np
 
 from keras_sa.data.coco import DetectionData
+from keras_sa.detection.coco_metrics import backend_classes
 from keras_sa.detection.coco_metrics import coco_metrics
 from keras_sa.detection.coco_results import coco_ground_truth
 from keras_sa.detection.coco_results import coco_results
@@ -48,6 +49,7 @@ def evaluate(
     print(keras_sa.detection.evaluation.evaluate(model, data)["box_ap"])
     ```
     """
+    backend_classes(backend)  # refused before images are looked at
     masks = data.annotations.objects.segmentations is not None
     if kinds is not None and "mask" in kinds and not masks:
         raise ValueError(

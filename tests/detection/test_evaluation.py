@@ -262,3 +262,13 @@ def test_wrong_questions_are_refused(folder, data):
         evaluate(boxes_alone, data, kinds=("box", "mask"))
     with pytest.raises(ValueError, match="backend='other'"):
         coco_metrics({}, [], backend="other")
+
+
+def test_a_wrong_backend_is_refused_before_the_work(data):
+    def detector(images):
+        raise AssertionError("The images were looked at.")
+
+    with pytest.raises(ValueError, match="backend='other'"):
+        evaluate(detector, data, backend="other")
+    with pytest.raises(ValueError, match="backend='other'"):
+        COCOMetrics(data, backend="other")
