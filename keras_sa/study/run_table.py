@@ -41,7 +41,8 @@ class RunTable:
         path = self.directory / "settings.json"
         # As it would be read back.
         settings = json.loads(json.dumps(settings))
-        if path.is_file():
+        # Without a run there is nothing that the settings have to fit.
+        if path.is_file() and self.path.is_file():
             found = json.loads(path.read_text())
             names = sorted(found.keys() | settings.keys())
             other = [name for name in names if found.get(name) != settings.get(name)]

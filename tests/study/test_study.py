@@ -1,5 +1,6 @@
 """Run tables, intervals and the report's claims."""
 
+import json
 import math
 
 import numpy as np
@@ -76,6 +77,12 @@ def test_a_table_goes_on_and_refuses_other_settings(tmp_path):
     assert table.rows == [{"arm": "sa", "seed": "0", "accuracy": "0.5"}]
     with pytest.raises(ValueError, match="other settings.*'epochs': 5.*'epochs': 6"):
         RunTable(tmp_path, {"epochs": 6}, COLUMNS)
+
+
+def test_a_table_without_runs_takes_other_settings(tmp_path):
+    RunTable(tmp_path, {"epochs": 5}, COLUMNS)
+    RunTable(tmp_path, {"epochs": 6}, COLUMNS)
+    assert json.loads((tmp_path / "settings.json").read_text()) == {"epochs": 6}
 
 
 @pytest.mark.parametrize(
