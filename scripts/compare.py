@@ -77,7 +77,7 @@ def compare(
         if made not in arms.values():
             arms[name] = made
     network = {
-        "blocks": tuple(int(count) for count in blocks.split(",")),
+        "blocks": _block_counts(blocks),
         "width": width,
         "stem": "small" if image_size < 64 else "imagenet",
     }
@@ -114,6 +114,13 @@ def compare(
     if costs:
         measure_costs(directory, arms, settings, classes)
     report_comparison(directory, settings, arms, table, counts, command)
+
+
+def _block_counts(blocks):
+    counts = blocks.split(",")
+    if not all(count.strip().isdecimal() for count in counts):
+        raise typer.BadParameter(f"--blocks must be such as 1,1,1, not {blocks!r}")
+    return tuple(int(count) for count in counts)
 
 
 def _command(settings, ablations, arm, seeds):

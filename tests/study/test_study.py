@@ -85,6 +85,11 @@ def test_a_table_without_runs_takes_other_settings(tmp_path):
     assert json.loads((tmp_path / "settings.json").read_text()) == {"epochs": 6}
 
 
+def test_wrong_blocks_are_named(tmp_path):
+    result = compare(tmp_path, "--blocks", "1,a", code=2)
+    assert "--blocks must be such as 1,1,1" in " ".join(result.output.split())
+
+
 @pytest.mark.parametrize(
     "text", ["", "arm,seed\nsa,0\n", "arm,seed,accuracy\nsa,0\n", "\0\1"], ids=repr
 )
