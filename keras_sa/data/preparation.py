@@ -16,6 +16,7 @@ from keras_sa.data.stateless_seeds import CROP
 from keras_sa.data.stateless_seeds import LAYERS
 from keras_sa.data.stateless_seeds import StatelessSeeds
 from keras_sa.data.stateless_seeds import seed_for
+from keras_sa.utils.evaluation_crop import check_crop_ratio
 from keras_sa.utils.evaluation_crop import evaluation_crop
 from keras_sa.utils.normalization import scale_and_shift
 
@@ -45,6 +46,7 @@ class Preparation:
     std: tuple[float, ...] | None
 
     def __post_init__(self):
+        check_crop_ratio(self.crop_ratio)
         # Keras' layers make a variable each, which can't be done inside a graph.
         if self.augmentation is not None and self.augmentation.rand_augment:
             _ = self._operations

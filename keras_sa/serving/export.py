@@ -16,6 +16,7 @@ from keras_sa.serving.tf_serving import write_warmup
 from keras_sa.serving.versions import publish
 from keras_sa.serving.versions import version_path
 from keras_sa.utils.evaluation_crop import CROP_RATIO
+from keras_sa.utils.evaluation_crop import check_crop_ratio
 
 
 def export(
@@ -103,6 +104,7 @@ def export(
 
     if top_k < 1:
         raise ValueError(f"`top_k` must be at least 1. Received: top_k={top_k}")
+    check_crop_ratio(crop_ratio)
     target = version_path(directory, version, force)
     classifier = find_head(fuse(model, portable=False) if fused else model, from_logits)
     shape = image_shape(model, image_size)

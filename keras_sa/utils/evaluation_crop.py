@@ -37,10 +37,7 @@ def evaluation_crop(images, size: tuple[int, int], crop_ratio: float = CROP_RATI
         raise ValueError(
             f"`size` must be a height and a width of at least 1. Received: size={size}"
         )
-    if not 0 < crop_ratio <= 1:
-        raise ValueError(
-            f"`crop_ratio` must be in 0..1. Received: crop_ratio={crop_ratio}"
-        )
+    check_crop_ratio(crop_ratio)
     images = tf.convert_to_tensor(images)
     rank = images.shape.rank
     if rank not in (3, 4):
@@ -70,3 +67,15 @@ def evaluation_crop(images, size: tuple[int, int], crop_ratio: float = CROP_RATI
     )
     batch.set_shape((None, *size, None))
     return batch if rank == 4 else batch[0]
+
+
+def check_crop_ratio(crop_ratio: float) -> None:
+    """Refuses a crop that is empty or larger than the image.
+
+    Raises:
+        ValueError: If it is not in 0..1.
+    """
+    if not 0 < crop_ratio <= 1:
+        raise ValueError(
+            f"`crop_ratio` must be in 0..1. Received: crop_ratio={crop_ratio}"
+        )

@@ -15,6 +15,7 @@ from serving_samples import randomize
 from serving_samples import small_network
 
 from keras_sa.applications import sa_resnet
+from keras_sa.data import load
 from keras_sa.serving import export
 from keras_sa.serving import versions
 from keras_sa.serving.export import label_lines
@@ -226,6 +227,14 @@ def test_wrong_arguments_are_refused(model, tmp_path, arguments):
     with pytest.raises(ValueError, match="Received"):
         export(model, tmp_path, **arguments)
     assert not list(tmp_path.iterdir())
+
+
+def test_a_wrong_crop_is_told_in_a_line(model, tmp_path):
+    with pytest.raises(ValueError, match="^`crop_ratio` must be in 0..1.") as error:
+        export(model, tmp_path, crop_ratio=2.0)
+    assert "\n" not in str(error.value)
+    with pytest.raises(ValueError, match="^`crop_ratio` must be in 0..1."):
+        load("digits", "test", training=False, crop_ratio=3.0)
 
 
 def test_labels_files_of_other_editors(tmp_path):
