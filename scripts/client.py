@@ -5,6 +5,9 @@ from typing import Annotated
 
 import typer
 
+# TF Serving takes no more at once: see `max_batch_size` in `batching.config`.
+BATCH = 32
+
 
 def client(
     images: Annotated[list[Path], typer.Argument(help="Image files.")],
@@ -21,15 +24,21 @@ def client(
     from keras_sa.serving.client import predict_grpc
     from keras_sa.serving.client import predict_rest
 
-    files = [image.read_bytes() for image in images]
-    if grpc:
-        predictions = predict_grpc(files, name, grpc)
-    else:
-        predictions = predict_rest(files, name, url)
-    for image, prediction in zip(images, predictions, strict=True):
-        pairs = zip(prediction["labels"], prediction["scores"], strict=True)
-        best = ", ".join(f"{label} {score:.3f}" for label, score in list(pairs)[:top])
-        typer.echo(f"{image}: {best if prediction['valid'] else 'not an image'}")
+    for start in range(0, len(images), BATCH):
+        some = images[start : start + BATCH]
+        files = [image.read_bytes() for image in some]
+        if grpc:
+            predictions = predict_grpc(files, name, grpc)
+        else:
+            predictions = predict_rest(files, name, url)
+        for image, prediction in zip(some, predictions, strict=True):
+            _print(image, prediction, top)
+
+
+def _print(image, prediction, top):
+    pairs = zip(prediction["labels"], prediction["scores"], strict=True)
+    best = ", ".join(f"{label} {score:.3f}" for label, score in list(pairs)[:top])
+    typer.echo(f"{image}: {best if prediction['valid'] else 'not an image'}")
 
 
 if __name__ == "__main__":

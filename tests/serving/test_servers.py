@@ -47,6 +47,21 @@ def test_the_highest_version_is_served(tmp_path):
     assert latest_version(tmp_path).name == "10"
 
 
+def test_the_client_takes_more_images_than_a_server_at_once(tmp_path, monkeypatch):
+    counts = []
+
+    def predict(files, name, url):
+        counts.append(len(files))
+        return [{"labels": ["rose"], "scores": [1.0], "valid": True} for _ in files]
+
+    monkeypatch.setattr(client, "predict_rest", predict)
+    image = tmp_path / "rose.png"
+    image.write_bytes(image_file(photo()))
+    result = run("client", *[image] * 70, "--name", "flowers")
+    assert result.output.splitlines() == [f"{image}: rose 1.000"] * 70
+    assert sum(counts) == 70 and max(counts) <= 32
+
+
 def test_a_port_that_is_taken_is_told_in_a_line(exported):
     pytest.importorskip("kserve")
     with socket.create_server(("127.0.0.1", 0)) as taken:
