@@ -29,7 +29,7 @@ class TrainingSession:
         data: The training images; its global batch decides the learning rate.
         strategy: The `tf.distribute.Strategy`.
         directory: Where everything is written: `state/`, `metrics.jsonl`,
-            `metrics.csv`, `settings.json` and, at the end, `model.keras`.
+            `metrics.csv` and, at the end, `settings.json` and `model.keras`.
         validation: Evaluated after every epoch.
         seed: Of the network's weights.
         learning_rate: Instead of the recipe's in proportion to the batch.
@@ -80,15 +80,6 @@ class TrainingSession:
         chief = is_chief(self.strategy)
         if chief:
             self.directory.mkdir(parents=True, exist_ok=True)
-            settings = {
-                **self.settings(),
-                "class_names": self.data.class_names,
-                "batch_size": self.data.batch_size,
-                "learning_rate": self.peak_learning_rate,
-                "seed": self.seed,
-            }
-            text = json.dumps(settings, indent=1) + "\n"
-            write_atomically(self.directory / SETTINGS, text)
         log = MetricsLog(self.directory, self.data.batch_size, write=chief)
         self.train(
             model,
@@ -97,10 +88,23 @@ class TrainingSession:
             save_every=save_every,
         )
         if chief:
+            # Together: a training that fails leaves both to the one before it.
+            self._save_settings()
             save_model(model, self.directory / MODEL)
         # A worker that ends before the chief has saved is taken for a dead one.
         Workers(self.strategy).wait()
         return model
+
+    def _save_settings(self):
+        settings = {
+            **self.settings(),
+            "class_names": self.data.class_names,
+            "batch_size": self.data.batch_size,
+            "learning_rate": self.peak_learning_rate,
+            "seed": self.seed,
+        }
+        text = json.dumps(settings, indent=1) + "\n"
+        write_atomically(self.directory / SETTINGS, text)
 
     def first_compile(self, model: keras.Model) -> None:
         """Compiles the new network; called in the strategy's scope."""

@@ -76,6 +76,15 @@ def test_same_command_again_trains_nothing(trained, arguments):
     assert (trained / "metrics.jsonl").read_text() == before
 
 
+def test_refused_training_changes_no_finished_one(trained, arguments, tmp_path):
+    before = load_trained(trained)[1]
+    folder = photos(tmp_path / "photos", ("train",), "ab")
+    other = ("--data", f"folder:{folder}", "--batch-size", 2)
+    output = run("train", *arguments, *other, code=1).output
+    assert "belongs to another model" in output
+    assert load_trained(trained)[1] == before
+
+
 def test_evaluation_is_that_of_the_training(trained, evaluation):
     last = read_lines(trained / "metrics.jsonl")[-1]
     assert evaluation["images"] == 52
