@@ -110,8 +110,10 @@ def local_loss(model, batch, y_pred, total):
 
     losses = keras_hooks.additional_losses(model)
     if model.loss is not None:
-        loss = keras_hooks.data_loss(model, batch.y, y_pred, batch.weights)
-        losses.append(tf.reduce_sum(loss) * _part(model, batch, total, loss.dtype))
+        loss = keras_hooks.data_loss(model, batch.y, y_pred, batch.weights, batch.count)
+        part = _part(model, batch, total, loss.dtype)
+        # Without samples the part is 0, and a mean over them is no number.
+        losses.append(tf.math.multiply_no_nan(tf.reduce_sum(loss), part))
     return tf.add_n([tf.cast(loss, losses[-1].dtype) for loss in losses])
 
 

@@ -110,6 +110,44 @@ def test_versions_are_checked(monkeypatch):
         keras_hooks.check_keras()
 
 
+def logs_of(strategy, loss, outputs):
+    """Of a training and an evaluation with 9 samples in batches of 4."""
+    keras.utils.set_random_seed(0)
+    with strategy.scope():
+        inputs = keras.Input((4,))
+        layers = [keras.layers.Dense(1, name=f"y{i}") for i in range(outputs)]
+        model = keras.Model(inputs, {layer.name: layer(inputs) for layer in layers})
+        model.compile("sgd", loss)
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(9, 4)).astype("float32")
+    y = {layer.name: x[:, :1] * (i + 2) for i, layer in enumerate(layers)}
+    data = tf.data.Dataset.from_tensor_slices((x, y)).batch(4)
+    logs = prepare(model).fit(data, verbose=0, shuffle=False).history
+    return {name: values[0] for name, values in logs.items()} | {
+        f"val_{name}": value
+        for name, value in model.evaluate(data, verbose=0, return_dict=True).items()
+    }
+
+
+def scalar_loss(y_true, y_pred):
+    return keras.ops.mean(keras.ops.square(y_true - y_pred))
+
+
+@pytest.mark.parametrize("outputs", [1, 2])
+def test_a_scalar_loss_counts_as_the_mean_it_is(two, outputs):
+    theirs = logs_of(tf.distribute.get_strategy(), "mse", outputs)
+    # The order of the sums differs.
+    assert logs_of(two, scalar_loss, outputs) == pytest.approx(theirs, rel=1e-5)
+
+
+def test_losses_of_outputs_are_means_over_all_samples(two):
+    logs = logs_of(two, "mse", 2)
+    assert logs["loss"] == pytest.approx(logs["y0_loss"] + logs["y1_loss"], rel=1e-5)
+    assert logs["val_loss"] == pytest.approx(
+        logs["val_y0_loss"] + logs["val_y1_loss"], rel=1e-5
+    )
+
+
 def test_losses_of_two_kinds_are_refused():
     images = keras.Input((4,))
     outputs = [keras.layers.Dense(1)(images), keras.layers.Dense(1)(images)]

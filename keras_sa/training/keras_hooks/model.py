@@ -1,5 +1,6 @@
 """What is replaced in a model and its layers, and what is read of them."""
 
+import functools
 from collections.abc import Callable
 
 import keras
@@ -66,9 +67,46 @@ def reduction_axes(layer: keras.layers.BatchNormalization) -> list[int]:
     return layer._reduction_axes
 
 
-def data_loss(model: keras.Model, y, y_pred, sample_weight):
-    """The compiled loss alone; a mean is divided by the number of replicas."""
-    return model._compile_loss(y, y_pred, sample_weight)
+def data_loss(model: keras.Model, y, y_pred, sample_weight, count):
+    """The compiled loss alone; a mean is divided by the number of replicas.
+
+    Args:
+        model: A compiled model.
+        y: Targets of the samples.
+        y_pred: Outputs for the samples.
+        sample_weight: Of the samples, or `None`.
+        count: Float scalar, the number of samples: by it the losses of several
+            outputs are averaged, which Keras does by the static batch size.
+    """
+    for _, loss, *_ in model._compile_loss._flat_losses or ():
+        _set_vector(loss)
+    trackers = model._compile_loss.metrics
+    for tracker in trackers:
+        update = functools.partial(_update_by_count, tracker, count)
+        object.__setattr__(tracker, "update_state", update)
+    try:
+        return model._compile_loss(y, y_pred, sample_weight)
+    finally:
+        for tracker in trackers:
+            tracker.__dict__.pop("update_state", None)
+
+
+def _set_vector(loss):
+    """Makes a scalar loss a vector of one: Keras scales only vectors for replicas."""
+    if loss is None or "call" in vars(loss):
+        return
+
+    def call(y_true, y_pred):
+        values = keras.ops.convert_to_tensor(type(loss).call(loss, y_true, y_pred))
+        return keras.ops.reshape(values, (1,)) if values.shape.rank == 0 else values
+
+    object.__setattr__(loss, "call", call)
+
+
+def _update_by_count(tracker, count, value, sample_weight=None):
+    # A mean over no samples is no number.
+    value = keras.ops.where(count > 0, value, keras.ops.zeros_like(value))
+    type(tracker).update_state(tracker, value, sample_weight=count)
 
 
 def additional_losses(model: keras.Model) -> list:
