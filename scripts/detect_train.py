@@ -30,9 +30,11 @@ def train(
     replicas: Annotated[
         int | None, typer.Option(help="With mirrored: how many devices.")
     ] = None,
-    epochs: Annotated[int | None, typer.Option(help="Instead of the recipe's.")] = None,
+    epochs: Annotated[
+        int | None, typer.Option(min=1, help="Instead of the recipe's.")
+    ] = None,
     batch_size: Annotated[
-        int | None, typer.Option(help="Of all devices together.")
+        int | None, typer.Option(min=1, help="Of all devices together.")
     ] = None,
     learning_rate: Annotated[
         float | None,
@@ -45,7 +47,7 @@ def train(
     policy: Annotated[str | None, typer.Option(help="Keras' dtype policy.")] = None,
     seed: Annotated[int, typer.Option(help="Of the weights and the images.")] = 0,
     save_every: Annotated[
-        int | None, typer.Option(help="In steps, beside every epoch.")
+        int | None, typer.Option(min=1, help="In steps, beside every epoch.")
     ] = None,
     validate_every: Annotated[
         int, typer.Option(help="In epochs; 0 for no validation.")

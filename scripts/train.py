@@ -31,9 +31,11 @@ def train(
     replicas: Annotated[
         int | None, typer.Option(help="With mirrored: how many devices.")
     ] = None,
-    epochs: Annotated[int | None, typer.Option(help="Instead of the recipe's.")] = None,
+    epochs: Annotated[
+        int | None, typer.Option(min=1, help="Instead of the recipe's.")
+    ] = None,
     batch_size: Annotated[
-        int | None, typer.Option(help="Of all devices together.")
+        int | None, typer.Option(min=1, help="Of all devices together.")
     ] = None,
     learning_rate: Annotated[
         float | None,
@@ -63,7 +65,7 @@ def train(
     ] = None,
     seed: Annotated[int, typer.Option(help="Of the weights and the images.")] = 0,
     save_every: Annotated[
-        int | None, typer.Option(help="In steps, beside every epoch.")
+        int | None, typer.Option(min=1, help="In steps, beside every epoch.")
     ] = None,
     skip_bad_images: Annotated[
         bool, typer.Option(help="Leave out undecodable images, and list them.")

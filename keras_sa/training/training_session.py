@@ -1,6 +1,7 @@
 """What the training of every kind of network on a machine has in common."""
 
 import json
+import math
 import os
 from collections.abc import Callable
 from collections.abc import Sequence
@@ -33,6 +34,9 @@ class TrainingSession:
         validation: Evaluated after every epoch.
         seed: Of the network's weights.
         learning_rate: Instead of the recipe's in proportion to the batch.
+
+    Raises:
+        ValueError: If the learning rate is not a positive number.
     """
 
     recipe: object
@@ -44,6 +48,14 @@ class TrainingSession:
     seed: int = 0
     learning_rate: float | None = None
 
+    def __post_init__(self):
+        rate = self.learning_rate
+        if rate is not None and not 0 < rate < math.inf:
+            raise ValueError(
+                "`learning_rate` must be a positive number. "
+                f"Received: learning_rate={rate}"
+            )
+
     @property
     def peak_learning_rate(self) -> float:
         if self.learning_rate is not None:
@@ -51,9 +63,19 @@ class TrainingSession:
         return self.recipe.scaled_learning_rate(self.data.batch_size)
 
     def model(self) -> keras.Model:
-        """Builds and compiles the network in the strategy's scope."""
+        """Builds and compiles the network in the strategy's scope.
+
+        Raises:
+            ValueError: If Keras has no dtype policy of the recipe's name.
+        """
         keras.utils.set_random_seed(self.seed)
-        keras.config.set_dtype_policy(self.recipe.policy)
+        try:
+            keras.config.set_dtype_policy(self.recipe.policy)
+        except ValueError as error:
+            raise ValueError(
+                "`policy` must be the name of a Keras dtype policy, such as "
+                f"'mixed_bfloat16'. Received: policy={self.recipe.policy!r}"
+            ) from error
         with self.strategy.scope():
             model = self.build(len(self.data.class_names))
             self.first_compile(model)

@@ -27,6 +27,31 @@ def test_bad_input_is_told_in_a_line(arguments, message, tmp_path, monkeypatch):
     assert not list(tmp_path.iterdir())
 
 
+DIGITS = ("train", "--recipe", "digits", "--directory", "run")
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "code"),
+    [
+        ("--batch-size", 0, 2),
+        ("--epochs", 0, 2),
+        ("--save-every", 0, 2),
+        ("--learning-rate", 0, 1),
+        ("--learning-rate", -0.1, 1),
+        ("--learning-rate", "nan", 1),
+        ("--policy", "float7", 1),
+    ],
+)
+def test_values_that_train_nothing_are_refused(
+    option, value, code, tmp_path, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)
+    result = run(*DIGITS, "--dry-run", option, value, code=code)
+    name = option if code == 2 else f"Received: {option[2:].replace('-', '_')}="
+    assert name in result.stderr
+    assert not list(tmp_path.iterdir())
+
+
 def test_its_traceback_can_be_asked_for():
     with pytest.raises(ValueError, match="recipe='x'"):
         run("--traceback", "train", "--recipe", "x", "--directory", "y")
