@@ -12,12 +12,14 @@ from keras_sa.data.preparation import Preparation
 from keras_sa.data.record_cache import records
 from keras_sa.data.schedule import Schedule
 from keras_sa.data.sources.arrays import ArraySource
+from keras_sa.data.sources.arrays import part_of
 from keras_sa.data.sources.digits import digits
 from keras_sa.data.sources.fashion_mnist import fashion_mnist
 from keras_sa.data.sources.folder import folder
 from keras_sa.data.sources.image_files import files
 from keras_sa.data.sources.npz import npz
 from keras_sa.data.sources.source import Source
+from keras_sa.data.sources.source import check_validation_fraction
 from keras_sa.data.sources.tfds import tfds
 from keras_sa.utils.normalization import IMAGENET_MEAN
 from keras_sa.utils.normalization import IMAGENET_STD
@@ -152,6 +154,11 @@ def load(
             "`mean` and `std` must hold one number for each channel. "
             f"Received: mean={mean}, std={std}, channels={channels}"
         )
+    if not opened.num_examples:
+        raise ValueError(
+            "There is no image in this part of the data. Received: "
+            f"split={split!r}, validation_fraction={validation_fraction}"
+        )
     schedule = Schedule(opened, batch_size, training, drop_remainder, seed)
     if not schedule.steps_per_epoch:
         raise ValueError(
@@ -186,12 +193,23 @@ def open_source(
     """Finds the images that `load` reads: see there.
 
     Raises:
-        ValueError: If there is no such kind of source.
+        ValueError: If there is no such kind of source, or a part that can't be held
+            out.
     """
+    check_validation_fraction(validation_fraction)
     if isinstance(source, Source):
+        if validation_fraction:
+            raise ValueError(
+                "Nothing can be held out of a source that is open already. "
+                f"Received: validation_fraction={validation_fraction}"
+            )
         return source
     if isinstance(source, tuple):
-        return ArraySource(*source)
+        whole = ArraySource(*source)
+        if not validation_fraction:
+            return whole
+        part = part_of(whole.images, whole.labels, split, validation_fraction)
+        return ArraySource(*part, whole.class_names, whole.name)
     kind, _, rest = source.partition(":")
     if kind not in SOURCES:
         raise ValueError(

@@ -80,6 +80,37 @@ def test_refuses_a_validation_split_that_is_not_there(tmp_path):
         load(f"folder:{tmp_path}", "test")
 
 
+@pytest.mark.parametrize("fraction", [-0.5, 1.0, 1.5, float("nan")])
+@pytest.mark.parametrize("split", ["train", "validation", "all"])
+@pytest.mark.parametrize("source", ["digits", "folder:nowhere", "tfds:nothing"])
+def test_refuses_a_part_that_is_none(source, split, fraction):
+    with pytest.raises(ValueError, match="at least 0 and below 1"):
+        load(source, split, validation_fraction=fraction)
+
+
+def test_refuses_parts_without_images(tmp_path):
+    fill(tmp_path, {"a": 2, "b": 2})
+    with pytest.raises(ValueError, match="no image in this part.*'validation'"):
+        load(f"folder:{tmp_path}", "validation", validation_fraction=1e-4)
+    for fraction in (1e-4, 0.999):
+        with pytest.raises(ValueError, match="all digits"):
+            load("digits", validation_fraction=fraction)
+
+
+def test_a_part_of_arrays_is_held_out():
+    images, labels = np.zeros((40, 8, 8), "uint8"), np.arange(40) // 10
+    images += np.arange(40, dtype="uint8")[:, None, None]
+    train, held_out = (
+        open_source((images, labels), split, 0.2) for split in ("train", "validation")
+    )
+    assert np.bincount(held_out.labels).tolist() == [2, 2, 2, 2]
+    assert train.class_names == held_out.class_names
+    found = np.concatenate([train.images, held_out.images])[:, 0, 0, 0]
+    assert sorted(found) == list(range(40))
+    with pytest.raises(ValueError, match="open already"):
+        load(train, validation_fraction=0.2)
+
+
 def write_idx(path, array, pack):
     header = (
         b"\0\0\x08" + bytes([array.ndim]) + struct.pack(f">{array.ndim}I", *array.shape)

@@ -23,7 +23,8 @@ def digits(rest: str, split: str, validation_fraction: float = 0.0) -> ArraySour
 
     Raises:
         ImportError: If scikit-learn is not installed.
-        ValueError: If something stands behind `"digits"`.
+        ValueError: If something stands behind `"digits"`, or the fraction leaves no
+            image of a digit in one of the parts.
         MissingSplitError: If there is no such split.
     """
     datasets = require_extra("sklearn.datasets", "demo")
@@ -49,12 +50,18 @@ def digits(rest: str, split: str, validation_fraction: float = 0.0) -> ArraySour
     )
     indices = {"train": train, "test": test}
     if validation_fraction:
-        indices["train"], indices["validation"] = selection.train_test_split(
-            train,
-            test_size=validation_fraction,
-            stratify=data.target[train],
-            random_state=0,
-        )
+        try:
+            indices["train"], indices["validation"] = selection.train_test_split(
+                train,
+                test_size=validation_fraction,
+                stratify=data.target[train],
+                random_state=0,
+            )
+        except ValueError as error:
+            raise ValueError(
+                "Both parts must have images of all digits. Received: "
+                f"validation_fraction={validation_fraction}"
+            ) from error
     chosen = indices[split]
     return ArraySource(
         images[chosen], data.target[chosen], [str(i) for i in range(10)], "digits"

@@ -81,8 +81,12 @@ class MissingSplitError(FileNotFoundError):
     """The data is there, but it has no split of this name."""
 
 
-def check_validation_fraction(fraction: float, split: str) -> None:
+def check_validation_fraction(fraction: float, split: str | None = None) -> None:
     """Refuses a part to hold out that is none.
+
+    Args:
+        fraction: The part.
+        split: What is read, where the data has no validation split of its own.
 
     Raises:
         ValueError: If the fraction is out of its range.
