@@ -215,13 +215,14 @@ def draw(output, scores, labels, test, files, classified):
 
 
 def summarize(rows):
-    from rich.console import Console
     from rich.table import Table
+
+    from keras_sa.scripts.plain_console import plain_console
 
     table = Table("", "", title="keras-sa demo", show_header=False)
     for row in rows.items():
         table.add_row(*row)
-    Console().print(table)
+    plain_console().print(table)
 
 
 if __name__ == "__main__":

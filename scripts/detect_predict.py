@@ -74,8 +74,9 @@ def _save_picture(path, image, objects, class_names):
 
 
 def _print_table(rows):
-    from rich.console import Console
     from rich.table import Table
+
+    from keras_sa.scripts.plain_console import plain_console
 
     table = Table("file", "class", "score", "x, y, width, height")
     for row in rows:
@@ -84,7 +85,7 @@ def _print_table(rows):
             table.add_row(row["file"], each["class"], f"{each['score']:.3f}", box)
         if not row["objects"]:
             table.add_row(row["file"], "nothing", "", "")
-    Console().print(table)
+    plain_console().print(table)
 
 
 if __name__ == "__main__":

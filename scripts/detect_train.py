@@ -172,8 +172,9 @@ def _builder(recipe):
 
 
 def _describe(session, model, name):
-    from rich.console import Console
     from rich.table import Table
+
+    from keras_sa.scripts.plain_console import plain_console
 
     data, recipe = session.data, session.recipe
     bad = sum(data.reader.problems.counts.values())
@@ -192,7 +193,7 @@ def _describe(session, model, name):
     table = Table(show_header=False)
     for row in rows.items():
         table.add_row(*row)
-    Console().print(table)
+    plain_console().print(table)
 
 
 if __name__ == "__main__":

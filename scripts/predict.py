@@ -79,8 +79,9 @@ def _rows(model, data, source, class_names, top):
 
 
 def _print_table(rows):
-    from rich.console import Console
     from rich.table import Table
+
+    from keras_sa.scripts.plain_console import plain_console
 
     table = Table("file", "class", "probability", "further")
     for row in rows:
@@ -89,7 +90,7 @@ def _print_table(rows):
             f"{other['class']} {other['probability']:.3f}" for other in others
         )
         table.add_row(row["file"], best["class"], f"{best['probability']:.3f}", further)
-    Console().print(table)
+    plain_console().print(table)
 
 
 if __name__ == "__main__":

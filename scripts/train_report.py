@@ -12,8 +12,9 @@ def report_plan(session, model, memory, name):
         memory: What `training_memory` says.
         name: Of the recipe.
     """
-    from rich.console import Console
     from rich.table import Table
+
+    from keras_sa.scripts.plain_console import plain_console
 
     strategy, data = session.strategy, session.data
     replicas = strategy.num_replicas_in_sync
@@ -36,7 +37,7 @@ def report_plan(session, model, memory, name):
     table = Table(show_header=False)
     for row in rows.items():
         table.add_row(*row)
-    Console().print(table)
+    plain_console().print(table)
 
 
 def _validation(data):

@@ -1,5 +1,6 @@
 """The commands: train, evaluate and predict, as a user runs them."""
 
+import contextlib
 import csv
 import dataclasses
 import json
@@ -119,6 +120,14 @@ def test_prediction_names_files_and_classes(trained, tmp_path):
     assert all(re.fullmatch(r"\d", each["class"]) for each in best)
     table = run("predict", trained, tmp_path / "more").output
     assert "probability" in table
+
+
+def test_names_are_printed_as_they_are(trained, tmp_path):
+    name = "[red]:cat:.png"
+    Image.new("L", (8, 8)).save(tmp_path / name)
+    # Short paths, which the table does not break.
+    with contextlib.chdir(tmp_path):
+        assert name in run("predict", trained, name).output
 
 
 def test_prediction_of_a_bad_image(trained, tmp_path):
