@@ -1,6 +1,7 @@
 """Spreading batches over the replicas of a strategy."""
 
 from collections.abc import Callable
+from numbers import Integral
 from typing import Any
 from typing import Protocol
 from typing import runtime_checkable
@@ -32,8 +33,8 @@ class Batches:
         steps_per_execution: How many batches are taken from an iterator at once.
 
     Raises:
-        ValueError: If the data is of another kind or the global batch is not a
-            multiple of the number of replicas.
+        ValueError: If the data is of another kind, not in batches, or the global
+            batch is not a multiple of the number of replicas.
     """
 
     def __init__(
@@ -56,6 +57,8 @@ class Batches:
         self.weigh = class_weight and _weigher(class_weight)
         self._one_iterator = steps_per_execution == 1
         self._endless = None
+        if not isinstance(data, EpochData):
+            _check_batched(self._dataset(0))
         check_batch_size(self.batch_size, strategy)
 
     @property
@@ -131,6 +134,17 @@ class Batches:
         return self.strategy.experimental_distribute_dataset(dataset)
 
 
+def _check_batched(dataset):
+    import tensorflow as tf
+
+    specs = tf.nest.flatten(dataset.element_spec)
+    if any(isinstance(spec, tf.TensorSpec) and spec.shape.rank == 0 for spec in specs):
+        raise ValueError(
+            "The data set must be one of batches: `data.batch(size)`. "
+            f"Received: elements of {dataset.element_spec}"
+        )
+
+
 def check_batch_size(batch_size: int | None, strategy) -> None:
     """Refuses a global batch that can't be shared out evenly.
 
@@ -152,7 +166,9 @@ def _weigher(class_weight: dict[int, float]) -> Callable[..., tuple[Any, Any, An
     """
     import tensorflow as tf
 
-    if not class_weight or min(class_weight) < 0:
+    if not isinstance(class_weight, dict) or not all(
+        isinstance(number, Integral) and number >= 0 for number in class_weight
+    ):
         raise ValueError(
             "`class_weight` must be a dict of class numbers to weights. "
             f"Received: class_weight={class_weight}"
@@ -160,6 +176,11 @@ def _weigher(class_weight: dict[int, float]) -> Callable[..., tuple[Any, Any, An
 
     def weigh(*data):
         x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
+        if not tf.is_tensor(y):
+            raise ValueError(
+                "`class_weight` needs data with labels of one output. "
+                f"Received: labels={y}"
+            )
         sparse = y.shape.rank == 1 or y.shape[-1] == 1
         classes = max(class_weight) + 1 if sparse else y.shape[-1]
         table = tf.constant([float(class_weight.get(i, 1.0)) for i in range(classes)])

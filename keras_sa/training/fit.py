@@ -77,10 +77,11 @@ def fit(
     keras_sa.training.fit(model, data, epochs=10, directory="run")
     ```
     """
-    if epochs < 0 or (save_every is not None and save_every < 1):
+    if epochs < 0 or validation_freq < 1 or (save_every is not None and save_every < 1):
         raise ValueError(
-            "`epochs` must be at least 0 and `save_every` at least 1. "
-            f"Received: epochs={epochs}, save_every={save_every}"
+            "`epochs` must be at least 0, `validation_freq` and `save_every` at least "
+            f"1. Received: epochs={epochs}, validation_freq={validation_freq}, "
+            f"save_every={save_every}"
         )
     for each in (data, validation_data):
         _check_normalization(model, each)

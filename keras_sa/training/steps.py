@@ -114,6 +114,11 @@ def local_loss(model, batch, y_pred, total):
         part = _part(model, batch, total, loss.dtype)
         # Without samples the part is 0, and a mean over them is no number.
         losses.append(tf.math.multiply_no_nan(tf.reduce_sum(loss), part))
+    if not losses:
+        raise ValueError(
+            "There is no loss: compile the model with `loss=...`. "
+            f"Received: model={model.name!r}"
+        )
     return tf.add_n([tf.cast(loss, losses[-1].dtype) for loss in losses])
 
 

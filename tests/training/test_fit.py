@@ -214,6 +214,31 @@ def test_global_batch_must_be_a_multiple_of_the_replicas():
         fit(model, batches, verbose=0)
 
 
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"class_weight": "balanced"}, "class_weight='?balanced"),
+        ({"class_weight": {"0": 2.0}}, "dict of class numbers"),
+        ({"class_weight": {0: 2.0}, "data": "outputs"}, "labels of one output"),
+        ({"data": "single"}, "must be one of batches"),
+        ({"validation_freq": 0}, "validation_freq=0"),
+        ({"loss": None}, "There is no loss"),
+    ],
+)
+def test_what_can_not_be_trained_is_named(options, message):
+    options = dict(options)
+    samples = tf.data.Dataset.from_tensor_slices((np.ones((4, 3)), np.ones(4)))
+    data = {
+        None: samples.batch(2),
+        "outputs": samples.batch(2).map(lambda x, y: (x, {"a": y, "b": y})),
+        "single": samples,
+    }
+    model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(1)])
+    model.compile("sgd", options.pop("loss", "mse"))
+    with pytest.raises(ValueError, match=message):
+        fit(model, data[options.pop("data", None)], verbose=0, **options)
+
+
 def test_class_weight_of_soft_labels_is_the_mean():
     """Weights for labels as numbers and as distributions train alike."""
     x = IMAGES.astype("float32") / 255
