@@ -49,6 +49,7 @@ def predict(
     elif str(output) == "-":
         sys.stdout.write(lines)
     else:
+        output.parent.mkdir(parents=True, exist_ok=True)
         output.write_text(lines)
 
 

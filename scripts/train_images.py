@@ -20,7 +20,7 @@ def training_images(recipe, validation_data=None, validation_split=None, **optio
         The training's `ImageData` and the validation's, or `None` if there is none.
 
     Raises:
-        typer.BadParameter: If the two don't have the same classes.
+        typer.BadParameter: If there is only one class, or the two don't have the same.
         FileNotFoundError: If the images or a split that was asked for are missing.
     """
     from keras_sa.data import MissingSplitError
@@ -32,6 +32,11 @@ def training_images(recipe, validation_data=None, validation_split=None, **optio
         "channels": recipe.channels,
     }
     images = load(recipe.data, "train", training=True, **options)
+    if len(images.class_names) < 2:
+        raise typer.BadParameter(
+            "a network needs at least two classes to tell apart; the images of "
+            f"{recipe.data} have {list(images.class_names)}"
+        )
     if validation_split == "none":
         return images, None
     source = validation_data or recipe.data

@@ -62,8 +62,9 @@ def test_folder_with_splits(tmp_path):
 
 @pytest.mark.parametrize("below", [".", "train"])
 def test_refuses_malformed_folders(tmp_path, below):
-    with pytest.raises(FileNotFoundError, match="nowhere"):
-        load("folder:nowhere")
+    for name in ("nowhere", ""):
+        with pytest.raises(FileNotFoundError, match=f"no folder '{name}'"):
+            load(f"folder:{name}")
     (tmp_path / below).mkdir(exist_ok=True)
     with pytest.raises(ValueError, match="one folder of images for each class"):
         load(f"folder:{tmp_path}")

@@ -107,7 +107,7 @@ def test_prediction_names_files_and_classes(trained, tmp_path):
     for name in ("a.png", "more/b.png", "more/c.png"):
         pixels = rng.integers(0, 256, (20, 30), np.uint8)
         Image.fromarray(pixels).save(tmp_path / name)
-    lines = tmp_path / "out.jsonl"
+    lines = tmp_path / "new" / "out.jsonl"
     run("predict", trained, tmp_path / "a.png", tmp_path / "more", "--output", lines)
     rows = read_lines(lines)
     assert [row["file"].rpartition("/")[2] for row in rows] == [
@@ -209,6 +209,13 @@ def test_validation_that_can_not_be_is_an_error(tmp_path):
     other = photos(tmp_path / "other", ("",), "ab")
     with pytest.raises(typer.BadParameter, match="validation has the classes"):
         training_images(recipe, f"folder:{other}", **options)
+
+
+def test_one_class_is_refused(tmp_path):
+    folder = photos(tmp_path / "photos", ("",), "a")
+    recipe = dataclasses.replace(get_recipe("digits"), data=f"folder:{folder}")
+    with pytest.raises(typer.BadParameter, match=r"two classes.*\['a'\]"):
+        training_images(recipe, seed=0, batch_size=4)
 
 
 def test_augmentations_have_switches(tmp_path, arguments):

@@ -88,8 +88,8 @@ def folder(
         ValueError: If there are no classes, a class without images in training, or
             a class of another split that training doesn't have.
     """
-    path = Path(path).expanduser()
-    if not path.is_dir():
+    # An empty name would be the current folder.
+    if not str(path) or not (path := Path(path).expanduser()).is_dir():
         raise FileNotFoundError(f"There is no folder {str(path)!r}.")
     folders = {
         name: next((path / n for n in names if (path / n).is_dir()), None)
