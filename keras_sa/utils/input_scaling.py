@@ -34,8 +34,8 @@ def takes_pixels(model: keras.Model) -> bool:
     for operation in operations:
         if isinstance(operation, keras.layers.InputLayer):
             continue
-        if isinstance(operation, keras.Model):
-            return scaled is None and takes_pixels(operation)
+        if isinstance(operation, keras.Model) and scaled is None:
+            return takes_pixels(operation)
         if isinstance(operation, keras.layers.Layer) and not isinstance(
             operation, SCALING_LAYERS
         ):

@@ -196,9 +196,13 @@ def test_state_of_another_model_is_refused(tmp_path):
         fit(network(units=5), images(), 2, directory=tmp_path, verbose=0)
 
 
-def test_images_are_not_normalised_twice():
+@pytest.mark.parametrize("nested", [False, True])
+def test_images_are_not_normalised_twice(nested):
     x = keras.Input((8, 8, 3))
-    pixels = keras.layers.Flatten()(keras.layers.Rescaling(1 / 255)(x))
+    flatten = keras.layers.Flatten()
+    # As the base of a network that is fine-tuned.
+    base = keras.Sequential([keras.Input((8, 8, 3)), flatten]) if nested else flatten
+    pixels = base(keras.layers.Rescaling(1 / 255)(x))
     model = keras.Model(x, keras.layers.Dense(4)(pixels))
     model.compile("sgd", keras.losses.SparseCategoricalCrossentropy(from_logits=True))
     with pytest.raises(ValueError, match="normalised twice.*normalize=False"):
