@@ -18,8 +18,9 @@ PACKAGES = ("tensorflow", "keras", "numpy")
 def machine() -> str:
     """One line about what the figures were measured on."""
     versions = ", ".join(f"{name} {metadata.version(name)}" for name in PACKAGES)
-    cores = len(os.sched_getaffinity(0))
-    return f"{platform.machine()}, {cores} cores, {platform.system()}; {versions}"
+    count = len(os.sched_getaffinity(0))
+    cores = "1 core" if count == 1 else f"{count} cores"
+    return f"{platform.machine()}, {cores}, {platform.system()}; {versions}"
 
 
 def timing_rows(

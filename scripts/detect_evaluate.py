@@ -1,22 +1,21 @@
 """Evaluates a trained detector."""
 
 import json
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from keras_sa.scripts import shared_options
+
 
 def evaluate(
-    directory: Annotated[Path, typer.Argument(help="Of a finished training.")],
+    directory: shared_options.Trained,
     data: Annotated[
         str | None, typer.Option(help="The images. Defaults to the training's.")
     ] = None,
     split: Annotated[str, typer.Option(help="Of the images.")] = "validation",
     batch_size: Annotated[int, typer.Option(min=1, help="Images at once.")] = 1,
-    backend: Annotated[
-        str, typer.Option(help="pycocotools, faster_coco_eval or hotcoco.")
-    ] = "pycocotools",
+    backend: shared_options.Backend = "pycocotools",
     skip_bad: Annotated[
         bool, typer.Option(help="Leave out what can't be used.")
     ] = False,

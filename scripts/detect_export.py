@@ -5,9 +5,11 @@ from typing import Annotated
 
 import typer
 
+from keras_sa.scripts import shared_options
+
 
 def export(
-    directory: Annotated[Path, typer.Argument(help="Of a finished training.")],
+    directory: shared_options.Trained,
     output: Annotated[Path, typer.Argument(help="The model's directory.")],
     version: Annotated[int, typer.Option(min=1, help="Number of the version.")] = 1,
     server_files: Annotated[

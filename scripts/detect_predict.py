@@ -6,9 +6,11 @@ from typing import Annotated
 
 import typer
 
+from keras_sa.scripts import shared_options
+
 
 def predict(
-    directory: Annotated[Path, typer.Argument(help="Of a finished training.")],
+    directory: shared_options.Trained,
     images: Annotated[list[Path], typer.Argument(help="Files and folders.")],
     threshold: Annotated[float, typer.Option(help="The lowest score.")] = 0.5,
     output: Annotated[

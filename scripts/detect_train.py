@@ -2,14 +2,15 @@
 
 import dataclasses
 import json
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from keras_sa.scripts import shared_options
+
 
 def train(
-    directory: Annotated[Path, typer.Option(help="Where everything is written.")],
+    directory: shared_options.Output,
     recipe: Annotated[str, typer.Option(help="coco_1x or shapes.")] = "shapes",
     data: Annotated[
         str | None,
@@ -24,37 +25,23 @@ def train(
     backbone_weights: Annotated[
         str | None, typer.Option(help="A name, a file or 'none'.")
     ] = None,
-    strategy: Annotated[
-        str, typer.Option(help="auto, single, mirrored or multi_worker.")
-    ] = "auto",
-    replicas: Annotated[
-        int | None, typer.Option(help="With mirrored: how many devices.")
-    ] = None,
-    epochs: Annotated[
-        int | None, typer.Option(min=1, help="Instead of the recipe's.")
-    ] = None,
-    batch_size: Annotated[
-        int | None, typer.Option(min=1, help="Of all devices together.")
-    ] = None,
-    learning_rate: Annotated[
-        float | None,
-        typer.Option(help="Instead of the recipe's in proportion to the batch."),
-    ] = None,
+    strategy: shared_options.Strategy = "auto",
+    replicas: shared_options.Replicas = None,
+    epochs: shared_options.Epochs = None,
+    batch_size: shared_options.GlobalBatch = None,
+    learning_rate: shared_options.LearningRate = None,
     sides: Annotated[
         tuple[int, int] | None,
         typer.Option(help="Of the resized images: the short and at most the long."),
     ] = None,
-    policy: Annotated[str | None, typer.Option(help="Keras' dtype policy.")] = None,
-    seed: Annotated[int, typer.Option(help="Of the weights and the images.")] = 0,
-    save_every: Annotated[
-        int | None, typer.Option(min=1, help="In steps, beside every epoch.")
-    ] = None,
+    policy: shared_options.Policy = None,
+    seed: shared_options.Seed = 0,
+    save_every: shared_options.SaveEvery = None,
     validate_every: Annotated[
         int, typer.Option(help="In epochs; 0 for no validation.")
     ] = 1,
-    backend: Annotated[
-        str, typer.Option(help="pycocotools, faster_coco_eval or hotcoco.")
-    ] = "pycocotools",
+    backend: shared_options.Backend = "pycocotools",
+    timeout: shared_options.Timeout = 60.0,
     skip_bad: Annotated[
         bool, typer.Option(help="Leave out what can't be used, and list it.")
     ] = False,
@@ -92,7 +79,7 @@ def train(
     if chosen.data == "shapes":
         chosen = dataclasses.replace(chosen, data=f"shapes:{directory / 'shapes'}")
     # First of all: it sets up the devices.
-    made = make_strategy(strategy, replicas)
+    made = make_strategy(strategy, replicas, timeout)
     images, validation = _load(
         chosen, batch_size, seed, directory if skip_bad else None, validate_every > 0
     )

@@ -7,9 +7,11 @@ from typing import Annotated
 
 import typer
 
+from keras_sa.scripts import shared_options
+
 
 def evaluate(
-    directory: Annotated[Path, typer.Argument(help="Of a finished training.")],
+    directory: shared_options.Trained,
     data: Annotated[
         str | None, typer.Option(help="The images. Defaults to the training's.")
     ] = None,
@@ -18,12 +20,8 @@ def evaluate(
         float, typer.Option(help="As in training, for the split 'validation'.")
     ] = 0.0,
     batch_size: Annotated[int, typer.Option(help="Of all devices together.")] = 64,
-    strategy: Annotated[
-        str, typer.Option(help="auto, single, mirrored or multi_worker.")
-    ] = "auto",
-    replicas: Annotated[
-        int | None, typer.Option(help="With mirrored: how many devices.")
-    ] = None,
+    strategy: shared_options.Strategy = "auto",
+    replicas: shared_options.Replicas = None,
     skip_bad_images: Annotated[
         bool, typer.Option(help="Leave out undecodable images, and count them.")
     ] = False,

@@ -7,9 +7,11 @@ from typing import Annotated
 
 import typer
 
+from keras_sa.scripts import shared_options
+
 
 def predict(
-    directory: Annotated[Path, typer.Argument(help="Of a finished training.")],
+    directory: shared_options.Trained,
     images: Annotated[list[Path], typer.Argument(help="Files and folders.")],
     top: Annotated[int, typer.Option(min=1, help="How many classes to name.")] = 3,
     batch_size: Annotated[int, typer.Option(min=1, help="Images at once.")] = 32,

@@ -1,18 +1,17 @@
 """Trains a network by a recipe."""
 
 import dataclasses
-import sys
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from keras_sa.scripts import shared_options
 from keras_sa.scripts.train_report import BAD_IMAGES
 
 
 def train(
     recipe: Annotated[str, typer.Option(help="A name of keras_sa's recipes.")],
-    directory: Annotated[Path, typer.Option(help="Where everything is written.")],
+    directory: shared_options.Output,
     data: Annotated[
         str | None, typer.Option(help="The images, such as folder:photos.")
     ] = None,
@@ -25,29 +24,18 @@ def train(
     validation_fraction: Annotated[
         float, typer.Option(help="Held out as 'validation' where there is none.")
     ] = 0.0,
-    strategy: Annotated[
-        str, typer.Option(help="auto, single, mirrored or multi_worker.")
-    ] = "auto",
-    replicas: Annotated[
-        int | None, typer.Option(help="With mirrored: how many devices.")
-    ] = None,
-    epochs: Annotated[
-        int | None, typer.Option(min=1, help="Instead of the recipe's.")
-    ] = None,
-    batch_size: Annotated[
-        int | None, typer.Option(min=1, help="Of all devices together.")
-    ] = None,
-    learning_rate: Annotated[
-        float | None,
-        typer.Option(help="Instead of the recipe's in proportion to the batch."),
-    ] = None,
+    strategy: shared_options.Strategy = "auto",
+    replicas: shared_options.Replicas = None,
+    epochs: shared_options.Epochs = None,
+    batch_size: shared_options.GlobalBatch = None,
+    learning_rate: shared_options.LearningRate = None,
     image_size: Annotated[
         int | None, typer.Option(help="Instead of the recipe's.")
     ] = None,
     weights: Annotated[
         str | None, typer.Option(help="To begin with: a name, a file or 'none'.")
     ] = None,
-    policy: Annotated[str | None, typer.Option(help="Keras' dtype policy.")] = None,
+    policy: shared_options.Policy = None,
     rand_augment: Annotated[
         int | None, typer.Option(help="Operations of RandAugment an image; 0 is off.")
     ] = None,
@@ -63,19 +51,15 @@ def train(
     label_smoothing: Annotated[
         float | None, typer.Option(help="Taken from the label; 0 is off.")
     ] = None,
-    seed: Annotated[int, typer.Option(help="Of the weights and the images.")] = 0,
-    save_every: Annotated[
-        int | None, typer.Option(min=1, help="In steps, beside every epoch.")
-    ] = None,
+    seed: shared_options.Seed = 0,
+    save_every: shared_options.SaveEvery = None,
     skip_bad_images: Annotated[
         bool, typer.Option(help="Leave out undecodable images, and list them.")
     ] = False,
     tensorboard: Annotated[
         bool, typer.Option(help="Also write logs for TensorBoard.")
     ] = False,
-    timeout: Annotated[
-        float, typer.Option(help="Seconds to wait for other workers.")
-    ] = 60.0,
+    timeout: shared_options.Timeout = 60.0,
     dry_run: Annotated[
         bool, typer.Option(help="Print what would be done, and stop.")
     ] = False,
@@ -162,9 +146,7 @@ def train(
 
         callbacks.append(TensorBoardLog(directory / "tensorboard", images, chief))
     try:
-        # In a log file one line an epoch, not one a step.
-        verbose = 1 if sys.stdout.isatty() else 2
-        session.run(model, callbacks, save_every=save_every, verbose=verbose)
+        session.run(model, callbacks, save_every=save_every)
     except Preempted as stopped:
         print(stopped, flush=True)
         raise

@@ -3,6 +3,7 @@
 import json
 import math
 import os
+import sys
 from collections.abc import Callable
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -86,7 +87,7 @@ class TrainingSession:
         model: keras.Model,
         callbacks: Sequence[keras.callbacks.Callback] = (),
         save_every: int | None = None,
-        verbose: int | str = "auto",
+        verbose: int | None = None,
     ) -> keras.Model:
         """Trains, or goes on where it stopped, and saves the model.
 
@@ -94,12 +95,15 @@ class TrainingSession:
             model: What `model()` returned.
             callbacks: Beside those of the session.
             save_every: See `keras_sa.training.fit`.
-            verbose: As in `model.fit`.
+            verbose: As in `model.fit`. Defaults to a progress bar on a terminal and
+                to one line an epoch elsewhere, for example in a log file.
 
         Returns:
             The trained model.
         """
         chief = is_chief(self.strategy)
+        if verbose is None:
+            verbose = 1 if sys.stdout.isatty() else 2
         if chief:
             self.directory.mkdir(parents=True, exist_ok=True)
         log = MetricsLog(self.directory, self.data.batch_size, write=chief)
