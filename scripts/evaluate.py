@@ -15,7 +15,13 @@ def evaluate(
     data: Annotated[
         str | None, typer.Option(help="The images. Defaults to the training's.")
     ] = None,
-    split: Annotated[str, typer.Option(help="Of the images.")] = "test",
+    split: Annotated[
+        str | None,
+        typer.Option(
+            help="Of the images. Defaults to 'test', or to what the training "
+            "validated on if there is none."
+        ),
+    ] = None,
     validation_fraction: Annotated[
         float, typer.Option(help="As in training, for the split 'validation'.")
     ] = 0.0,
@@ -30,6 +36,7 @@ def evaluate(
     ] = None,
 ) -> None:
     """Prints loss and accuracies as JSON, and of how many images they are."""
+    from keras_sa.data import MissingSplitError
     from keras_sa.data import load
     from keras_sa.training.batches import Batches
     from keras_sa.training.prepare import prepare
@@ -46,17 +53,25 @@ def evaluate(
             loss="sparse_categorical_crossentropy",
             weighted_metrics=["accuracy", *_top5(len(classes)), _image_count()],
         )
-    images = load(
-        data or settings["recipe"]["data"],
-        split,
-        training=False,
-        batch_size=batch_size,
-        one_hot=False,
-        validation_fraction=validation_fraction,
-        skip_bad_images=skip_bad_images,
-        report=report,
+    options = {
+        "training": False,
+        "batch_size": batch_size,
+        "one_hot": False,
+        "skip_bad_images": skip_bad_images,
+        "report": report,
         **image_options(settings),
-    )
+    }
+    try:
+        images = load(
+            data or settings["recipe"]["data"],
+            split or "test",
+            validation_fraction=validation_fraction,
+            **options,
+        )
+    except MissingSplitError:
+        if split or data or not settings.get("validation"):
+            raise
+        images = load(**settings["validation"], **options)
     if list(images.class_names) != list(classes):
         raise typer.BadParameter(
             f"the images have the classes {list(images.class_names)[:10]}, the network "

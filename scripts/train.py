@@ -112,7 +112,7 @@ def train(
     made = make_strategy(strategy, replicas, timeout)
     batch_size = batch_size or chosen.batch_size
     check_batch_size(batch_size, made)
-    images, validation = training_images(
+    images, validation, validated_on = training_images(
         chosen,
         validation_data,
         validation_split,
@@ -129,6 +129,7 @@ def train(
         strategy=made,
         directory=directory,
         validation=validation,
+        validated_on=validated_on,
         seed=seed,
         learning_rate=learning_rate,
     )

@@ -6,7 +6,13 @@ import typer
 VALIDATION_SPLITS = ("validation", "test")
 
 
-def training_images(recipe, validation_data=None, validation_split=None, **options):
+def training_images(
+    recipe,
+    validation_data=None,
+    validation_split=None,
+    validation_fraction=0.0,
+    **options,
+):
     """Opens the images of a training.
 
     Args:
@@ -14,10 +20,12 @@ def training_images(recipe, validation_data=None, validation_split=None, **optio
         validation_data: The source for validation, if it isn't the recipe's.
         validation_split: Its split, or `"none"`. Defaults to the first of
             `VALIDATION_SPLITS` that the source has.
+        validation_fraction: See `keras_sa.data.load`.
         **options: For `keras_sa.data.load`.
 
     Returns:
-        The training's `ImageData` and the validation's, or `None` if there is none.
+        The training's `ImageData`, the validation's, or `None` if there is none, and
+        the arguments of `keras_sa.data.load` that say which images these are.
 
     Raises:
         typer.BadParameter: If there is only one class, or the two don't have the same.
@@ -27,6 +35,7 @@ def training_images(recipe, validation_data=None, validation_split=None, **optio
     from keras_sa.data import load
 
     options |= {
+        "validation_fraction": validation_fraction,
         "image_size": recipe.image_size,
         "augmentation": recipe.augmentation,
         "channels": recipe.channels,
@@ -38,7 +47,7 @@ def training_images(recipe, validation_data=None, validation_split=None, **optio
             f"{recipe.data} have {list(images.class_names)}"
         )
     if validation_split == "none":
-        return images, None
+        return images, None, None
     source = validation_data or recipe.data
     splits = (validation_split,) if validation_split else VALIDATION_SPLITS
     if validation_data:
@@ -53,8 +62,10 @@ def training_images(recipe, validation_data=None, validation_split=None, **optio
                 raise
         else:
             _check_classes(images, validation)
-            return images, validation
-    return images, None
+            fraction = options["validation_fraction"]
+            chosen = {"source": source, "split": split, "validation_fraction": fraction}
+            return images, validation, chosen
+    return images, None, None
 
 
 def _check_classes(images, validation):

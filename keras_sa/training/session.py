@@ -23,12 +23,15 @@ class Session(TrainingSession):
         recipe: How to train.
         data: The training images.
         validation: Evaluated after every epoch.
+        validated_on: The arguments of `keras_sa.data.load` for these images, to be
+            kept in the settings.
         **kwargs: See `TrainingSession`.
     """
 
     recipe: Recipe
     data: ImageData
     validation: ImageData | None = None
+    validated_on: dict | None = None
 
     def first_compile(self, model: keras.Model) -> None:
         self.compile(model, head_only=self.recipe.head_epochs > 0)
@@ -82,6 +85,7 @@ class Session(TrainingSession):
                 "schedule": dataclasses.asdict(self.recipe.schedule),
                 "augmentation": dataclasses.asdict(self.recipe.augmentation),
             },
+            "validation": self.validated_on,
             "image_size": preparation.image_size,
             "channels": preparation.channels,
             "mean": preparation.mean,

@@ -187,10 +187,27 @@ def test_folder_can_hold_out_a_part(tmp_path):
     options = {"seed": 0, "batch_size": 4}
     recipe = dataclasses.replace(get_recipe("digits"), data=f"folder:{folder}")
     assert training_images(recipe, **options)[1] is None
-    images, validation = training_images(recipe, validation_fraction=0.25, **options)
+    images, validation, _ = training_images(recipe, validation_fraction=0.25, **options)
     assert (images.num_examples, validation.num_examples) == (12, 4)
-    images, validation = training_images(recipe, f"folder:{folder}", **options)
+    images, validation, _ = training_images(recipe, f"folder:{folder}", **options)
     assert (images.num_examples, validation.num_examples) == (16, 16)
+
+
+def test_without_test_images_the_held_out_ones_are_evaluated(tmp_path):
+    folder = photos(tmp_path / "photos", ("",), "ab")
+    for name in "ab":
+        for number in range(7):
+            Image.new("L", (8, 8)).save(folder / name / f"{number}.png")
+    arguments = ["--recipe", "digits", "--data", f"folder:{folder}", "--epochs", 1]
+    arguments += ["--batch-size", 4, "--directory", tmp_path / "run"]
+    run("train", *arguments, "--validation-fraction", 0.25)
+    row = read_lines(tmp_path / "run" / "metrics.jsonl")[-1]
+    found = last_json(run("evaluate", tmp_path / "run").output)
+    assert found["images"] == 4
+    assert found["accuracy"] == pytest.approx(row["val_accuracy"])
+    assert (
+        "'test'" in run("evaluate", tmp_path / "run", "--split", "test", code=1).stderr
+    )
 
 
 def test_validation_that_can_not_be_is_an_error(tmp_path):
