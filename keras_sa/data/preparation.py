@@ -3,8 +3,6 @@
 import functools
 from dataclasses import dataclass
 
-import numpy as np
-
 from keras_sa.data import decoding
 from keras_sa.data.augmentation import Augmentation
 from keras_sa.data.rand_augment import apply_layer
@@ -18,7 +16,7 @@ from keras_sa.data.stateless_seeds import StatelessSeeds
 from keras_sa.data.stateless_seeds import seed_for
 from keras_sa.utils.evaluation_crop import check_crop_ratio
 from keras_sa.utils.evaluation_crop import evaluation_crop
-from keras_sa.utils.normalization import scale_and_shift
+from keras_sa.utils.normalization import normalized
 
 
 @dataclass(frozen=True)
@@ -146,18 +144,9 @@ class Preparation:
         return tf.image.grayscale_to_rgb(image)
 
     def _normalized(self, image):
-        import tensorflow as tf
-
         if self.mean is None:
             return image
-        scale, shift = scale_and_shift(self.mean, self.std)
-        width = self.image_size[1]
-        # Whole rows at once: an operation that repeats three numbers along the last
-        # axis takes several times as long as one that repeats a row.
-        rows = tf.reshape(image, (self.image_size[0], -1))
-        rows = rows * np.tile(scale, width).astype("float32")
-        rows = rows + np.tile(shift, width).astype("float32")
-        return tf.reshape(rows, self.shape)
+        return normalized(image, self.mean, self.std)
 
     @functools.cached_property
     def _operations(self):

@@ -7,6 +7,7 @@ import keras
 
 from keras_sa.utils.normalization import IMAGENET_MEAN
 from keras_sa.utils.normalization import IMAGENET_STD
+from keras_sa.utils.normalization import normalized
 from keras_sa.utils.normalization import scale_and_shift
 
 
@@ -83,11 +84,11 @@ def normalization(
             "`mean` and `std` must be given for other images than RGB, one number "
             f"for each channel. Received: mean={mean}, std={std}, {channels} channels"
         )
-    scale, shift = (v.astype("float32") for v in scale_and_shift(mean, std))
+    scale_and_shift(mean, std)  # refuses what can't be
     channels_first = keras.config.image_data_format() == "channels_first"
 
     def normalize(images):
-        images = images * scale + shift
+        images = normalized(images, mean, std)
         return keras.ops.transpose(images, (0, 3, 1, 2)) if channels_first else images
 
     return normalize

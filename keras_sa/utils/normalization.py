@@ -30,3 +30,30 @@ def scale_and_shift(
             f"be positive. Received: mean={mean.tolist()}, std={std.tolist()}"
         )
     return 1.0 / (255.0 * std), -mean / std
+
+
+def normalized(images, mean: Sequence[float], std: Sequence[float]):
+    """`(x / 255 - mean) / std` in TensorFlow operations.
+
+    Args:
+        images: A float32 tensor `(..., height, width, channels)` in 0..255, of any
+            height and width.
+        mean: See `scale_and_shift`.
+        std: See `scale_and_shift`.
+
+    Returns:
+        A float32 tensor of the same shape.
+    """
+    import tensorflow as tf
+
+    scale, shift = scale_and_shift(mean, std)
+    shape = tf.shape(images)
+    width, channels = shape[-2], len(scale)
+    # Whole rows at once: an operation that repeats three numbers along the last axis
+    # takes several times as long as one that repeats a row.
+    rows = tf.reshape(images, tf.concat([shape[:-2], [width * channels]], 0))
+    rows = rows * tf.tile(scale.astype("float32"), [width])
+    rows = rows + tf.tile(shift.astype("float32"), [width])
+    normal = tf.reshape(rows, shape)
+    normal.set_shape((*images.shape[:-1], channels))
+    return normal

@@ -14,7 +14,7 @@ from keras_sa.data.sources.source import IndexedSource
 from keras_sa.data.sources.source import Source
 from keras_sa.data.stateless_seeds import CROP
 from keras_sa.data.stateless_seeds import seed_for
-from keras_sa.utils.normalization import scale_and_shift
+from keras_sa.utils.normalization import normalized
 from keras_sa.utils.resize_within import resize_within
 
 # Images are padded to a multiple of this, so that all levels of a pyramid fit.
@@ -251,8 +251,7 @@ def prepared_image(image, sides, mean, std, at_least=(0, 0)):
 
     image = resize_within(image, *sides)
     size = tf.shape(image)[:2]
-    scale, shift = scale_and_shift(mean, std)
-    image = image * scale.astype("float32") + shift.astype("float32")
+    image = normalized(image, mean, std)
     padded = tf.maximum(-(-size // MULTIPLE) * MULTIPLE, at_least)
     below, right = tf.unstack(padded - size)
     image = tf.pad(image, [[0, below], [0, right], [0, 0]])
