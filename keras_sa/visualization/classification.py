@@ -24,7 +24,8 @@ def confusion_matrix_figure(
 
     Raises:
         ImportError: If matplotlib is not installed.
-        ValueError: If there are not as many predictions as labels.
+        ValueError: If there are not as many predictions as labels, or one of them is
+            no class.
     """
     labels, predictions = np.asarray(labels), np.asarray(predictions)
     if labels.shape != predictions.shape or labels.ndim != 1:
@@ -33,6 +34,12 @@ def confusion_matrix_figure(
             f"Received: shapes {labels.shape} and {predictions.shape}"
         )
     count = len(class_names)
+    for name, indices in (("labels", labels), ("predictions", predictions)):
+        if ((indices < 0) | (indices >= count)).any():
+            raise ValueError(
+                f"`{name}` must be in 0..{count - 1}, for {count} class names. "
+                f"Received: numbers in {indices.min()}..{indices.max()}"
+            )
     matrix = np.zeros((count, count), int)
     np.add.at(matrix, (labels, predictions), 1)
     figure = new_figure(6.4, 5.6)

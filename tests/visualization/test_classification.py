@@ -37,5 +37,9 @@ def test_predictions_name_the_mistakes():
 def test_bad_input_is_refused():
     with pytest.raises(ValueError, match=r"shapes \(2,\) and \(3,\)"):
         confusion_matrix_figure([0, 1], [0, 1, 1], ["a", "b"])
+    with pytest.raises(ValueError, match=r"`labels` .* 0..1.*numbers in 0..2"):
+        confusion_matrix_figure([0, 2], [0, 1], ["a", "b"])
+    with pytest.raises(ValueError, match=r"`predictions` .* numbers in -1..0"):
+        confusion_matrix_figure([0, 1], [0, -1], ["a", "b"])
     with pytest.raises(ValueError, match="at least one image"):
         predictions_figure([], [], [], [])
