@@ -117,7 +117,10 @@ def explanation_figure(
 
     Raises:
         ImportError: If matplotlib is not installed.
+        ValueError: If a class has no name.
     """
+    if class_names is not None:
+        check_class_names(class_names, 1 + int(max(explanation.classes)))
 
     def name_of(index):
         return str(index) if class_names is None else class_names[index]
@@ -144,6 +147,15 @@ def explanation_figure(
         name_of(explanation.classes[0]),
     )
     return figure
+
+
+def check_class_names(class_names: Sequence[str], classes: int) -> None:
+    """Raises a `ValueError` if there are fewer names than classes."""
+    if len(class_names) < classes:
+        raise ValueError(
+            "`class_names` must hold the names of all classes, which are at least "
+            f"{classes}. Received: {len(class_names)} names"
+        )
 
 
 def _draw_groups(axes, groups, name):

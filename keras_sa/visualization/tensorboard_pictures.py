@@ -9,6 +9,7 @@ import numpy as np
 from keras_sa.utils.extras import require_extra
 from keras_sa.visualization.canvas import EXTRA
 from keras_sa.visualization.canvas import figure_pixels
+from keras_sa.visualization.explanation import check_class_names
 from keras_sa.visualization.explanation import explain
 from keras_sa.visualization.explanation import explanation_figure
 
@@ -26,7 +27,8 @@ class TensorBoardPictures(keras.callbacks.Callback):
 
     Raises:
         ImportError: If TensorBoard or matplotlib is missing.
-        ValueError: If `every` is less than 1.
+        ValueError: If `every` is less than 1; at the start of the training, if there
+            are fewer names than classes.
 
     Example:
 
@@ -57,6 +59,11 @@ class TensorBoardPictures(keras.callbacks.Callback):
         self.dpi = dpi
         self.write = write
         self._writer = None
+
+    def on_train_begin(self, logs=None):
+        if self.class_names is not None:
+            shape = self.model.compute_output_shape((1, *self.images.shape[1:]))
+            check_class_names(self.class_names, shape[-1])
 
     def on_epoch_end(self, epoch, logs=None):
         import tensorflow as tf

@@ -132,6 +132,16 @@ def test_bad_arguments_are_refused(network, images, tmp_path):
         TensorBoardPictures(tmp_path, images, every=0)
 
 
+def test_missing_class_names_are_told_at_the_start(trained, spots, tmp_path):
+    with pytest.raises(ValueError, match="at least 2. Received: 1 names"):
+        explanation_figure(explain(trained, spots[0][0]), ["a"])
+    pytest.importorskip("tensorboard")
+    pictures = TensorBoardPictures(tmp_path, spots[0][:1], ["a"])
+    pictures.set_model(trained)
+    with pytest.raises(ValueError, match="at least 2. Received: 1 names"):
+        pictures.on_train_begin()
+
+
 def test_pictures_are_written_during_training(trained, spots, tmp_path):
     pytest.importorskip("tensorboard")
     from tensorboard.backend.event_processing import event_accumulator
