@@ -258,6 +258,7 @@ def test_broken_annotations_are_named_or_skipped(kind, folder, tmp_path):
         ({"file_name": None}, "malformed entry"),
         ({"id": 3}, "duplicate id"),
         ({"width": 0}, "malformed entry"),
+        ({"width": 10**9, "height": 10**9}, "image too large"),
     ],
 )
 def test_images_that_cannot_be_used_take_their_annotations_along(

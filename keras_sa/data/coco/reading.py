@@ -15,6 +15,9 @@ from keras_sa.data.coco.segmentations import check_segmentation
 LISTS = ("images", "annotations", "categories")
 # Boxes may leave the image by so much, in pixels: they were rounded.
 TOLERANCE = 1.0
+# Height times width; phones make 200 million pixels. An image that can't be read is
+# replaced by a black one of its declared size, which must not fill the memory.
+MAX_PIXELS = 200_000_000
 
 
 class Unusable(Exception):
@@ -27,7 +30,8 @@ def read_annotations(
     """Reads a file of COCO's format ("instances").
 
     Entries that can't be used are added to `problems`, and left out if these say so.
-    An image that is left out takes its annotations with it.
+    An image that is left out takes its annotations with it. Images may have up to 200
+    million pixels.
 
     Args:
         file: The JSON file.
@@ -133,6 +137,11 @@ def _add_image(entry, images, folder):
         raise Unusable(
             "malformed entry",
             f"file_name={_short(name)}, height={height}, width={width}",
+        )
+    if height * width > MAX_PIXELS:
+        raise Unusable(
+            "image too large",
+            f"height={height}, width={width}: more than {MAX_PIXELS} pixels",
         )
     if id in images:
         raise Unusable("duplicate id", f"id={id} is there already")
