@@ -8,6 +8,7 @@ import threading
 from pathlib import Path
 
 from keras_sa.data.decoding import decode
+from keras_sa.data.decoding import decoder_message
 from keras_sa.utils.files import write_atomically
 
 UNDECODABLE = "Can't be decoded as an image: "
@@ -140,6 +141,5 @@ def _reason(contents):
     try:
         decode(tf.constant(contents))
     except tf.errors.OpError as error:
-        # Only what the decoder says; the rest speaks of the graph.
-        return error.message.split("}} ")[-1].split(" [Op:")[0].strip()
+        return decoder_message(error)
     return None

@@ -36,6 +36,11 @@ def decode(contents):
     return image
 
 
+def decoder_message(error) -> str:
+    """What a decoder said in a `tf.errors.OpError`; the rest speaks of the graph."""
+    return error.message.split("}} ")[-1].split(" [Op:")[0].strip()
+
+
 def decode_training_crop(contents, shapes, position, size, ratio):
     """Decodes a random resized crop, and of a JPEG no more than that.
 

@@ -8,6 +8,7 @@ import numpy as np
 from keras_sa.data.coco.annotations import Image
 from keras_sa.data.coco.detection_data import prepared_image
 from keras_sa.data.decoding import decode
+from keras_sa.data.decoding import decoder_message
 from keras_sa.detection.coco_results import coco_results
 from keras_sa.detection.evaluation import predict_function
 
@@ -48,7 +49,7 @@ class ImagePrediction:
             image = decode(tf.constant(Path(file).read_bytes()))
         except tf.errors.OpError as error:
             raise ValueError(
-                f"Can't decode {str(file)!r} as an image: {error.message}"
+                f"Can't decode {str(file)!r} as an image: {decoder_message(error)}"
             ) from error
         prepared, resized = prepared_image(
             image, settings["sides"], settings["mean"], settings["std"]

@@ -16,6 +16,7 @@ from keras_sa.detection.coco_results import coco_results
 from keras_sa.detection.coco_results import paste_mask
 from keras_sa.detection.evaluation import detect
 from keras_sa.detection.evaluation import evaluate
+from keras_sa.detection.image_prediction import ImagePrediction
 
 pytest.importorskip("pycocotools", reason="evaluation is pycocotools'")
 CELLS = 28
@@ -196,6 +197,14 @@ def test_results_are_in_the_files_pixels(data):
         np.testing.assert_array_equal(mask, expected)
     sizes = {tuple(result["segmentation"]["size"]) for result in results}
     assert sizes == {(40, 80), (64, 32)}
+
+
+def test_what_is_no_image_is_told_without_the_graph(tmp_path):
+    (tmp_path / "text.jpg").write_bytes(b"no image")
+    find = ImagePrediction(lambda images: {}, {})
+    with pytest.raises(ValueError, match="text.jpg") as error:
+        find(tmp_path / "text.jpg")
+    assert "{{" not in str(error.value) and "[Op:" not in str(error.value)
 
 
 def test_boxes_in_the_padding_are_cut_or_left_out():

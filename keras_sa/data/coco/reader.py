@@ -8,6 +8,7 @@ from keras_sa.data.coco.annotations import Annotations
 from keras_sa.data.coco.problems import Problems
 from keras_sa.data.coco.segmentations import box_mask
 from keras_sa.data.decoding import decode
+from keras_sa.data.decoding import decoder_message
 
 
 class Reader:
@@ -86,7 +87,7 @@ class Reader:
             with tf.device("CPU:0"):
                 image = decode(tf.constant(payload)).numpy()
         except tf.errors.OpError as error:
-            reason = error.message.split("}} ")[-1].split(" [Op:")[0].strip()
+            reason = decoder_message(error)
         else:
             expected = (described.height, described.width)
             if image.shape[:2] != expected:
