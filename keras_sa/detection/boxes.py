@@ -12,6 +12,11 @@ import tensorflow as tf
 MAX_SCALE = math.log(1000 / 16)
 
 
+def have_area(boxes):
+    """Which boxes `(..., 4)`, tensors or arrays, are wider and higher than 0."""
+    return (boxes[..., 2] > boxes[..., 0]) & (boxes[..., 3] > boxes[..., 1])
+
+
 def areas(boxes):
     """Areas `(...)` of boxes `(..., 4)`, 0 for those that are turned inside out."""
     sides = tf.maximum(boxes[..., 2:] - boxes[..., :2], 0.0)

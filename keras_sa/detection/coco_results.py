@@ -4,6 +4,7 @@ import numpy as np
 
 from keras_sa.data.coco.annotations import Annotations
 from keras_sa.data.coco.annotations import Image
+from keras_sa.detection.boxes import have_area
 from keras_sa.utils.extras import require_extra
 
 MASK_THRESHOLD = 0.5
@@ -31,10 +32,8 @@ def coco_results(
     """
     results = []
     boxes = original_boxes(found["boxes"], image, resized)
-    for row in range(int(found["count"])):
+    for row in np.flatnonzero(have_area(boxes[: int(found["count"])])):
         left, top, right, bottom = boxes[row].tolist()
-        if right <= left or bottom <= top:
-            continue
         result = {
             "image_id": image.id,
             "category_id": category_ids[int(found["classes"][row])],

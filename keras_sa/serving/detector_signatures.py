@@ -7,6 +7,7 @@ from pathlib import Path
 import keras
 import tensorflow as tf
 
+from keras_sa.detection.boxes import have_area
 from keras_sa.serving.decoding import decode_valid
 from keras_sa.serving.limits import ImageLimits
 from keras_sa.serving.signatures import scatter
@@ -109,6 +110,7 @@ class DetectorModule(tf.Module):
         factor = tf.math.divide_no_nan(before, after)
         factor = tf.tile(factor[:, tf.newaxis, ::-1], [1, 1, 2])
         found["boxes"] = tf.clip_by_value(found["boxes"], 0.0, limits) * factor
+        found = _with_area(found)
         valid = None
         for name in found:
             found[name], valid = scatter(found[name], indices, count)
@@ -142,3 +144,23 @@ class DetectorModule(tf.Module):
         classes = tf.where(rows < found["count"][:, tf.newaxis], found["classes"], -1)
         labels = self.labels.lookup(tf.cast(classes, tf.int64))
         return {**found, "classes": classes, "labels": labels, "valid": valid}
+
+
+def _with_area(found):
+    """The detections whose boxes have an area, in their order, then zeros."""
+    rows = tf.range(tf.shape(found["scores"])[1])
+    kept = have_area(found["boxes"]) & (rows < found["count"][:, tf.newaxis])
+    order = tf.argsort(tf.cast(~kept, tf.int32), axis=1, stable=True)
+    count = tf.reduce_sum(tf.cast(kept, tf.int32), 1)
+    there = rows < count[:, tf.newaxis]
+
+    def moved(values):
+        values = tf.gather(values, order, batch_dims=1)
+        shape = tf.concat(
+            [tf.shape(there), tf.ones([values.shape.rank - 2], tf.int32)], 0
+        )
+        return values * tf.cast(tf.reshape(there, shape), values.dtype)
+
+    return {name: moved(v) for name, v in found.items() if name != "count"} | {
+        "count": count
+    }
