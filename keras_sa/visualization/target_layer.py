@@ -41,8 +41,8 @@ def find_target(recording: Recording, layer: str | keras.layers.Layer | None) ->
     }
     if not found:
         names = list(dict.fromkeys(call.operation.name for call in calls))
-        asked = layer if isinstance(layer, str) else layer.name
-        near = difflib.get_close_matches(asked, names, n=3)
+        asked = getattr(layer, "name", layer)
+        near = difflib.get_close_matches(str(asked), names, n=3)
         raise ValueError(
             "`layer` must be a layer of the model, or its name, with an output of "
             f"rank 4. Received: layer={layer!r}. "

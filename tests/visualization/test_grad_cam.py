@@ -214,6 +214,7 @@ def test_the_model_is_left_as_it_was(network, images):
         ({"class_index": 0.5}, "class_index=0.5"),
         ({"layer": "conv3_block2_out"}, "Did you mean.*conv3_block1_out"),
         ({"layer": "avg_pool"}, "rank 4.*last ones.*conv3_block1_out"),
+        ({"layer": 3}, "Received: layer=3. The last ones"),
         ({"batch_size": 0}, "batch_size=0"),
     ],
 )
