@@ -46,7 +46,11 @@ def export(
 ) -> None:
     """Writes a trained classifier for TF Serving or for another runtime."""
     from keras_sa import serving
+    from keras_sa.serving.formats import WRITERS
 
+    formats = ["saved_model", *WRITERS]
+    if format not in formats:
+        raise ValueError(f"`--format` must be one of {formats}. Received: {format}")
     network, names, options = _load(model, image_size, normalize, mean, std)
     if format == "saved_model":
         if calibration is not None:

@@ -98,11 +98,12 @@ def test_what_cannot_be_done_is_said_in_one_line(trained, tmp_path):
     model = trained / "model.keras"
     for arguments in (
         [model, tmp_path / "network.txt", "--format", "onnx"],
-        [model, tmp_path / "network", "--format", "coreml"],
         [tmp_path, tmp_path / "network"],
     ):
         result = run("export", *arguments, code=1)
         assert result.output.startswith("Error: ")
+    result = run("export", model, tmp_path / "a", "--format", "coreml", code=1)
+    assert "'saved_model', 'keras', 'onnx'" in result.output
     (tmp_path / "image.png").write_bytes(image_file(photo()))
     port_of_nobody = "http://127.0.0.1:9"
     options = ("--name", "a", "--url", port_of_nobody)
