@@ -69,7 +69,8 @@ def fuse(
         `return_report=True` a tuple of it and the report.
 
     Raises:
-        ValueError: If the model is not functional.
+        ValueError: If the model is not functional, or a layer can't be copied because
+            its `get_config` is missing or incomplete.
 
     Example:
 

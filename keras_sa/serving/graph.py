@@ -181,8 +181,20 @@ def _uniquely_named(operations):
 
 
 def copy_layer(layer, name: str, **config):
-    """A layer with the same weights under a name, and other changes of its config."""
-    copy = type(layer).from_config({**layer.get_config(), "name": name, **config})
+    """A layer with the same weights under a name, and other changes of its config.
+
+    Raises:
+        ValueError: If it can't be made of its config.
+    """
+    try:
+        copy = type(layer).from_config({**layer.get_config(), "name": name, **config})
+    except (NotImplementedError, TypeError) as error:
+        raise ValueError(
+            f"The layer {layer.name!r} can't be copied: `{type(layer).__name__}` needs "
+            "a `get_config` with all arguments of its `__init__`, `name` among them. "
+            "Without it, the network can only be exported with `fused=False` "
+            "(`--no-fused`)."
+        ) from error
     if getattr(layer, "weights", None):
         copy.build_from_config(layer.get_build_config())
         copy.set_weights(layer.get_weights())

@@ -251,6 +251,20 @@ def test_mixed_precision_keeps_float32_statistics():
     np.testing.assert_allclose(fused(images), model(images, training=False), atol=0.05)
 
 
+def test_a_layer_without_a_config_is_named():
+    class Custom(keras.Model):
+        def __init__(self, units):
+            super().__init__(name="custom")
+            self.convolution = keras.layers.Conv2D(units, 1)
+
+        def call(self, inputs):
+            return self.convolution(inputs)
+
+    images = keras.Input((8, 8, 3))
+    with pytest.raises(ValueError, match="'custom' can't be copied.*fused=False"):
+        fuse(keras.Model(images, Custom(4)(images)))
+
+
 def test_subclassed_models_are_refused():
     class Custom(keras.Model):
         def call(self, inputs):
