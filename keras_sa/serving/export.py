@@ -26,7 +26,7 @@ def export(
     labels: Sequence[str] | str | Path | None = None,
     top_k: int = 5,
     *,
-    image_size: tuple[int, int] | None = None,
+    image_size: int | tuple[int, int] | None = None,
     mean: Sequence[float] | None = None,
     std: Sequence[float] | None = None,
     preprocess: Callable | None = None,
@@ -61,8 +61,8 @@ def export(
         labels: One name for each class, in the order of the outputs, or a text file
             with one on each line. Defaults to the numbers of the classes.
         top_k: How many classes are returned, at most all.
-        image_size: Height and width. Must be given if the model's input is of free
-            size.
+        image_size: Height and width, or one number for both. Must be given if the
+            model's input is of free size.
         mean: Mean of each channel in 0..1. Defaults to ImageNet's for RGB; must be
             given for other images, if `preprocess` is not.
         std: Standard deviation of each channel, likewise.
@@ -102,8 +102,10 @@ def export(
     from keras_sa.serving.signatures import ServingModule
     from keras_sa.serving.signatures import ServingOptions
 
-    if top_k < 1:
-        raise ValueError(f"`top_k` must be at least 1. Received: top_k={top_k}")
+    if not isinstance(top_k, int) or top_k < 1:
+        raise ValueError(
+            f"`top_k` must be an integer of at least 1. Received: top_k={top_k}"
+        )
     check_crop_ratio(crop_ratio)
     target = version_path(directory, version, force)
     classifier = find_head(fuse(model, portable=False) if fused else model, from_logits)

@@ -12,14 +12,14 @@ from keras_sa.utils.normalization import scale_and_shift
 
 
 def image_shape(
-    model: keras.Model, image_size: Sequence[int] | None = None
+    model: keras.Model, image_size: int | Sequence[int] | None = None
 ) -> tuple[int, int, int]:
     """Height, width and channels of the images that are served.
 
     Args:
         model: A model with one input, in the order of
             `keras.config.image_data_format()`.
-        image_size: Height and width, for inputs of free size.
+        image_size: Height and width, or one number for both, for inputs of free size.
 
     Returns:
         Three integers.
@@ -49,13 +49,16 @@ def image_shape(
                 f"height and width to serve. Received: shape={shape}"
             )
         return height, width, channels
-    free = zip((height, width), image_size, strict=True)
-    if any(length not in (None, given) or given < 1 for length, given in free):
+    size = (image_size,) * 2 if isinstance(image_size, int) else tuple(image_size)
+    if len(size) != 2 or any(
+        length not in (None, given) or given < 1
+        for length, given in zip((height, width), size, strict=True)
+    ):
         raise ValueError(
             "`image_size` must be a height and a width that the model takes. "
-            f"Received: image_size={tuple(image_size)} and the shape {shape}"
+            f"Received: image_size={image_size} and the shape {shape}"
         )
-    return *image_size, channels
+    return *size, channels
 
 
 def normalization(

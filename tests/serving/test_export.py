@@ -176,6 +176,13 @@ def test_grey_models_with_logits_of_free_size(tmp_path):
     )
 
 
+def test_one_number_is_a_square_size(tmp_path):
+    model = small_network(input_shape=(None, None, 3))
+    path = export(model, tmp_path, image_size=24)
+    served = tf.saved_model.load(str(path)).signatures["predict_images"]
+    assert served.inputs[0].shape.as_list() == [None, 24, 24, 3]
+
+
 def test_one_logit_becomes_the_probability_of_its_class(tmp_path):
     model = randomize(small_network(classes=1, classifier_activation=None))
     images = np.stack([photo(32, 32), photo(32, 32, seed=1)]).astype("float32")
@@ -218,7 +225,10 @@ def test_a_nested_model_with_its_own_preprocessing(tmp_path):
         {"labels": ["a", "b"]},
         {"labels": ["two\nlines"] * 10},
         {"top_k": 0},
+        {"top_k": 2.5},
         {"image_size": (64, 64)},
+        {"image_size": 64},
+        {"image_size": (32, 32, 3)},
         {"mean": (0.5, 0.5, 0.5)},
         {"crop_ratio": 2.0},
     ],
