@@ -56,8 +56,8 @@ def convert(
     Raises:
         FileExistsError: If the file exists and `force` is false.
         ImportError: If an extra is missing; the message says how to install it.
-        ValueError: If the format does not have the precision, or int8 has no
-            calibration.
+        ValueError: If the format does not have the precision or an operation of the
+            model, or int8 has no calibration.
     """
     path = Path(path)
     if format not in WRITERS:
@@ -106,6 +106,7 @@ def _write_float32_onnx(model, path):
     try:
         write_onnx(model, path)
     except UnsupportedLayerError:
+        onnx = require_extra("onnx", "onnx")
         require_extra("tf2onnx", "onnx")
         images = model.inputs[0]
         signature = [keras.InputSpec(images.dtype, images.shape, name="images")]
@@ -116,6 +117,12 @@ def _write_float32_onnx(model, path):
             input_signature=signature,
             opset_version=OPSET,
         )
+        # It leaves operations that it does not know as they are.
+        try:
+            onnx.checker.check_model(str(path))
+        except onnx.checker.ValidationError as error:
+            reason = str(error).splitlines()[0]
+            raise ValueError(f"ONNX can't express {model.name!r}: {reason}") from error
 
 
 def _write_onnx(model, path, precision, calibration):

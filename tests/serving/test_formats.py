@@ -141,6 +141,17 @@ def test_unknown_layers_go_through_the_general_converter(tmp_path):
     np.testing.assert_allclose(actual, model.predict(images(), verbose=0), atol=1e-4)
 
 
+@pytest.mark.filterwarnings("ignore")
+def test_what_onnx_cannot_express_is_not_written(tmp_path):
+    for module in ("onnx", "tf2onnx"):
+        pytest.importorskip(module)
+    images = keras.Input((8, 8, 3))
+    maps = keras.layers.Conv2D(2, 1, activation="gelu")(images)
+    with pytest.raises(ValueError, match="ONNX can't express.*Erfc"):
+        convert(keras.Model(images, maps), tmp_path / "network.onnx", "onnx")
+    assert not list(tmp_path.iterdir())
+
+
 @pytest.mark.parametrize(
     "arguments",
     [
