@@ -119,6 +119,7 @@ class NormalizingSpatialGate(TensorFlowSpatialGate):
     """The same, written so that TensorFlow normalises in one operation on a CPU.
 
     The operation makes one call for each image of the batch: it pays for large maps.
+    It has the format channels_last.
 
     Call arguments:
         inputs: The maps.

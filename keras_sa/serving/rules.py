@@ -114,7 +114,10 @@ def _spatial_branch(emitter, layer, convolution, gate):
     if emitter.portable:
         branch = SpatialGate(**options)
         gated = branch(list(_with_mean(emitter, convolution, suffix)))
-    elif len(gate.spatial_branch) <= FEW_CHANNELS:
+    elif (
+        len(gate.spatial_branch) <= FEW_CHANNELS
+        and layer.data_format == "channels_last"
+    ):
         branch = NormalizingSpatialGate(**options)
         gated = branch(emitter.convolve(convolution, suffix))
     else:

@@ -251,6 +251,17 @@ def test_mixed_precision_keeps_float32_statistics():
     np.testing.assert_allclose(fused(images), model(images, training=False), atol=0.05)
 
 
+@pytest.mark.parametrize("portable", [True, False])
+def test_channels_first(portable):
+    keras.config.set_image_data_format("channels_first")
+    model = randomize(small_network(input_shape=(3, 32, 32)))
+    images = np.random.default_rng(0).standard_normal((2, 3, 32, 32))
+    expected = model.predict(images, verbose=0)
+    # In a graph: called directly, some convolutions of TensorFlow are wrong.
+    actual = fuse(model, portable=portable).predict(images, verbose=0)
+    np.testing.assert_allclose(actual, expected, rtol=0, atol=1e-4 * expected.std())
+
+
 def test_a_layer_without_a_config_is_named():
     class Custom(keras.Model):
         def __init__(self, units):
