@@ -295,6 +295,16 @@ def test_files_that_are_no_annotations_are_refused(text, message, folder, tmp_pa
     assert "instances_train.json" in str(error.value)
 
 
+def test_boxes_alone_give_no_masks(tmp_path):
+    content = coco_folder.content()
+    for entry in content["annotations"]:
+        entry["segmentation"] = []
+    coco_folder.write(tmp_path, content)
+    assert len(load(tmp_path).annotations.objects) == 4
+    with pytest.raises(ValueError, match="boxes but no segmentations"):
+        load(tmp_path, mask_size=28, skip_bad=True)
+
+
 def test_missing_files_and_splits_are_named(folder, tmp_path):
     with pytest.raises(FileNotFoundError, match="split='validation'"):
         coco.load(f"coco:{folder}", "validation")

@@ -44,13 +44,18 @@ def read_annotations(
 
     Raises:
         FileNotFoundError: If there is no such file or folder.
-        ValueError: If it is not such a file at all, or an entry can't be used and
-            may not be left out.
+        ValueError: If it is not such a file at all, has no segmentations although
+            they are wanted, or an entry can't be used and may not be left out.
     """
     file, folder = Path(file), Path(folder)
     if not folder.is_dir():
         raise FileNotFoundError(f"There is no folder of images {str(folder)!r}.")
     content = _parse(file)
+    if masks and _has_boxes_alone(content["annotations"]):
+        raise ValueError(
+            f"{str(file)!r} has boxes but no segmentations: load it without masks, for "
+            "RetinaNet or Faster R-CNN."
+        )
     categories: dict[int, str] = {}
     for number, entry in enumerate(content["categories"]):
         noted(problems, "categories", number, entry, _add_category, categories)
@@ -119,6 +124,12 @@ def _parse(file):
             f"object with the lists {list(LISTS)}. Missing: {missing}"
         )
     return content
+
+
+def _has_boxes_alone(entries):
+    return bool(entries) and not any(
+        isinstance(entry, dict) and entry.get("segmentation") for entry in entries
+    )
 
 
 def _add_category(entry, categories):
