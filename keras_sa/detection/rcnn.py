@@ -119,6 +119,11 @@ class RCNN(Detector):
         self.finish_building()
 
     def losses_of(self, outputs, targets, weights, step):
+        if self.masks and "masks" not in targets:
+            raise ValueError(
+                "Mask R-CNN is trained with masks: load the data with `mask_size=56`, "
+                f"or train Faster R-CNN. Received: targets={sorted(targets)}"
+            )
         losses = self.proposal_stage.losses(outputs, targets, weights, step)
         proposals = self.proposal_stage.propose(
             outputs, targets["image_size"][:, tf.newaxis], self.train_proposals

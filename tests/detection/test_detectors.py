@@ -279,6 +279,15 @@ def test_levels_need_their_strides():
         SAFasterRCNN(shallow)
 
 
+def test_masks_are_missed_by_name():
+    images, targets = coloured_shapes(1)
+    del targets["masks"]
+    model = tiny_detector(SAMaskRCNN)
+    model.compile("sgd")
+    with pytest.raises(ValueError, match="with `mask_size=56`.*'boxes', 'classes'"):
+        model.compute_loss(images, targets, model(images))
+
+
 def test_other_losses_are_refused():
     with pytest.raises(ValueError, match="Received: loss='mse'"):
         tiny_detector(SARetinaNet).compile("sgd", loss="mse")
