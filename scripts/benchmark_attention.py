@@ -13,10 +13,15 @@ def attention(
     module: Annotated[
         list[str] | None, typer.Option(help="Modules' names; all by default.")
     ] = None,
-    batch: Annotated[list[int], typer.Option(help="Inference batches.")] = (1, 8),
-    training_batch: Annotated[int, typer.Option(help="Batch of a step.")] = 8,
-    size: Annotated[int, typer.Option(help="Height and width of the images.")] = 224,
-    repeats: Annotated[int, typer.Option(help="Timed rounds.")] = 10,
+    batch: Annotated[list[int], typer.Option(min=1, help="Inference batches.")] = (
+        1,
+        8,
+    ),
+    training_batch: Annotated[int, typer.Option(min=1, help="Batch of a step.")] = 8,
+    size: Annotated[
+        int, typer.Option(min=1, help="Height and width of the images.")
+    ] = 224,
+    repeats: Annotated[int, typer.Option(min=1, help="Timed rounds.")] = 10,
     csv: Annotated[Path | None, typer.Option(help="Also write a CSV file.")] = None,
 ) -> None:
     """Times every module in one run: inference, a training step, its peak memory."""

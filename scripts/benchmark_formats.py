@@ -32,10 +32,11 @@ def formats(
         list[str], typer.Option(help="saved_model, keras, onnx, openvino, litert.")
     ] = tuple(PRECISIONS),
     images: Annotated[
-        int, typer.Option(help="Of the training's test split, for the agreement.")
+        int,
+        typer.Option(min=1, help="Of the training's test split, for the agreement."),
     ] = 2000,
-    batch: Annotated[int, typer.Option(help="Images in a timed batch.")] = 8,
-    repeats: Annotated[int, typer.Option(help="Timed rounds.")] = 10,
+    batch: Annotated[int, typer.Option(min=1, help="Images in a timed batch.")] = 8,
+    repeats: Annotated[int, typer.Option(min=1, help="Timed rounds.")] = 10,
     csv: Annotated[Path | None, typer.Option(help="Also write a CSV file.")] = None,
 ) -> None:
     """Compares what each format answers with the network itself, and how fast.

@@ -29,9 +29,9 @@ PHOTOS = (
 
 def input_pipeline(
     quality: Annotated[int, typer.Option(help="Quality of the JPEG files.")] = 90,
-    batch: Annotated[int, typer.Option(help="Images in a batch.")] = 64,
-    batches: Annotated[int, typer.Option(help="Timed batches of a round.")] = 12,
-    rounds: Annotated[int, typer.Option(help="Rounds.")] = 5,
+    batch: Annotated[int, typer.Option(min=1, help="Images in a batch.")] = 64,
+    batches: Annotated[int, typer.Option(min=1, help="Timed batches of a round.")] = 12,
+    rounds: Annotated[int, typer.Option(min=1, help="Rounds.")] = 5,
     csv: Annotated[Path | None, typer.Option(help="Also write a CSV file.")] = None,
 ) -> None:
     """Images/s per core: decode, random crop, flip, normalise, make a batch."""

@@ -15,8 +15,8 @@ STAGES = {
 
 
 def layer(
-    batch: Annotated[int, typer.Option(help="Images in a batch.")] = 8,
-    repeats: Annotated[int, typer.Option(help="Timed rounds.")] = 20,
+    batch: Annotated[int, typer.Option(min=1, help="Images in a batch.")] = 8,
+    repeats: Annotated[int, typer.Option(min=1, help="Timed rounds.")] = 20,
     csv: Annotated[Path | None, typer.Option(help="Also write a CSV file.")] = None,
 ) -> None:
     """Times ShuffleAttention, with its shuffle in the weights before it or not."""

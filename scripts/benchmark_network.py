@@ -10,10 +10,15 @@ VARIANTS = {"without attention": None, "sa": "sa", "sa, literal port": "sa_liter
 
 def network(
     depth: Annotated[int, typer.Option(help="50, 101 or 152.")] = 50,
-    batch: Annotated[list[int], typer.Option(help="Inference batches.")] = (1, 8),
-    training_batch: Annotated[int, typer.Option(help="Batch of a step.")] = 8,
-    size: Annotated[int, typer.Option(help="Height and width of the images.")] = 224,
-    repeats: Annotated[int, typer.Option(help="Timed rounds.")] = 10,
+    batch: Annotated[list[int], typer.Option(min=1, help="Inference batches.")] = (
+        1,
+        8,
+    ),
+    training_batch: Annotated[int, typer.Option(min=1, help="Batch of a step.")] = 8,
+    size: Annotated[
+        int, typer.Option(min=1, help="Height and width of the images.")
+    ] = 224,
+    repeats: Annotated[int, typer.Option(min=1, help="Timed rounds.")] = 10,
     csv: Annotated[Path | None, typer.Option(help="Also write a CSV file.")] = None,
 ) -> None:
     """Times inference and a training step, and takes the step's peak memory."""

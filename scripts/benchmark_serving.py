@@ -18,14 +18,17 @@ DEFAULTS = [
 
 
 def serving(
-    batch: Annotated[list[int], typer.Option(help="Images in a request.")] = (1, 8),
+    batch: Annotated[list[int], typer.Option(min=1, help="Images in a request.")] = (
+        1,
+        8,
+    ),
     runtime: Annotated[
         list[str],
         typer.Option(
             help="TensorFlow, ONNX Runtime, OpenVINO and, if installed, PyTorch."
         ),
     ] = DEFAULTS,
-    repeats: Annotated[int, typer.Option(help="Timed rounds of batch 8.")] = 10,
+    repeats: Annotated[int, typer.Option(min=1, help="Timed rounds of batch 8.")] = 10,
     models: Annotated[
         Path | None, typer.Option(help="Keep the networks here for the next time.")
     ] = None,

@@ -13,13 +13,14 @@ def strategy(
         str, typer.Option(help="fashion_mnist, as in the recipe, or sa_resnet50.")
     ] = "fashion_mnist",
     batch: Annotated[
-        int | None, typer.Option(help="Images of a step, of all devices together.")
+        int | None,
+        typer.Option(min=1, help="Images of a step, of all devices together."),
     ] = None,
     size: Annotated[
-        int | None, typer.Option(help="Height and width of the images.")
+        int | None, typer.Option(min=1, help="Height and width of the images.")
     ] = None,
-    steps: Annotated[int, typer.Option(help="Steps of a timed round.")] = 5,
-    repeats: Annotated[int, typer.Option(help="Timed rounds.")] = 10,
+    steps: Annotated[int, typer.Option(min=1, help="Steps of a timed round.")] = 5,
+    repeats: Annotated[int, typer.Option(min=1, help="Timed rounds.")] = 10,
     csv: Annotated[Path | None, typer.Option(help="Also write a CSV file.")] = None,
 ) -> None:
     """Times the same training, with the same global batch, on 2 replicas and on 1."""

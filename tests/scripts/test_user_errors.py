@@ -73,3 +73,21 @@ def test_an_exit_code_is_no_error(monkeypatch, code):
 def test_errors_of_the_command_line_itself_are_not_touched():
     result = run("train", "--recipe", code=2)
     assert "requires an argument" in result.output
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["layer", "--repeats", 0],
+        ["network", "--batch", 0],
+        ["attention", "--size", 0],
+        ["input", "--batches", 0],
+        ["formats", "--images", 0],
+        ["serving", "--repeats", 0],
+        ["strategy", "--steps", 0],
+    ],
+    ids=str,
+)
+def test_nothing_to_measure_is_refused(arguments):
+    result = run("benchmark", *arguments, code=2)
+    assert f"Invalid value for '{arguments[1]}'" in result.output
