@@ -18,7 +18,7 @@ def client(
     grpc: Annotated[
         str | None, typer.Option(help="Host and port: use TF Serving's gRPC instead.")
     ] = None,
-    top: Annotated[int, typer.Option(help="Classes to print.")] = 3,
+    top: Annotated[int, typer.Option(min=1, help="Classes to print.")] = 3,
 ):
     """Classifies image files with a running KServe or TF Serving."""
     from keras_sa.serving.client import predict_grpc
@@ -38,7 +38,9 @@ def client(
 def _print(image, prediction, top):
     pairs = zip(prediction["labels"], prediction["scores"], strict=True)
     best = ", ".join(f"{label} {score:.3f}" for label, score in list(pairs)[:top])
-    typer.echo(f"{image}: {best if prediction['valid'] else 'not an image'}")
+    typer.echo(
+        f"{image}: {best if prediction['valid'] else 'not an image, or too large'}"
+    )
 
 
 if __name__ == "__main__":

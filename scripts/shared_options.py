@@ -8,7 +8,9 @@ import typer
 Output = Annotated[Path, typer.Option(help="Where everything is written.")]
 Trained = Annotated[Path, typer.Argument(help="Of a finished training.")]
 Strategy = Annotated[str, typer.Option(help="auto, single, mirrored or multi_worker.")]
-Replicas = Annotated[int | None, typer.Option(help="With mirrored: how many devices.")]
+Replicas = Annotated[
+    int | None, typer.Option(min=1, help="With mirrored: how many devices.")
+]
 Epochs = Annotated[int | None, typer.Option(min=1, help="Instead of the recipe's.")]
 GlobalBatch = Annotated[
     int | None, typer.Option(min=1, help="Of all devices together.")

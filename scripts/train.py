@@ -30,7 +30,7 @@ def train(
     batch_size: shared_options.GlobalBatch = None,
     learning_rate: shared_options.LearningRate = None,
     image_size: Annotated[
-        int | None, typer.Option(help="Instead of the recipe's.")
+        int | None, typer.Option(min=1, help="Instead of the recipe's.")
     ] = None,
     weights: Annotated[
         str | None, typer.Option(help="To begin with: a name, a file or 'none'.")

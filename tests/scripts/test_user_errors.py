@@ -91,3 +91,14 @@ def test_errors_of_the_command_line_itself_are_not_touched():
 def test_nothing_to_measure_is_refused(arguments):
     result = run("benchmark", *arguments, code=2)
     assert f"Invalid value for '{arguments[1]}'" in result.output
+
+
+@pytest.mark.parametrize("command", [["train"], ["detect", "train"]], ids=str)
+@pytest.mark.parametrize(
+    "option", ["--epochs", "--batch-size", "--replicas", "--save-every"]
+)
+def test_training_for_nothing_is_refused(command, option, tmp_path):
+    arguments = ["--recipe", "digits", "--directory", tmp_path / "run", option, 0]
+    result = run(*command, *arguments, code=2)
+    assert f"Invalid value for '{option}'" in result.output
+    assert not (tmp_path / "run").exists()
