@@ -196,10 +196,19 @@ def copy_layer(layer, name: str, **config):
             "(`--no-fused`)."
         ) from error
     if getattr(layer, "weights", None):
-        copy.build_from_config(layer.get_build_config())
+        _build_like(layer, copy)
         copy.set_weights(layer.get_weights())
         # An adapted `Normalization` computes with constants made of its weights.
         for part in copy._flatten_layers():
             if hasattr(part, "finalize_state"):
                 part.finalize_state()
     return copy
+
+
+def _build_like(layer, copy):
+    config = layer.get_build_config()
+    if type(layer).build is keras.layers.Layer.build and "input_shape" in config:
+        # Without a `build` of its own its parts are built by the first call.
+        copy(keras.tree.map_shape_structure(keras.KerasTensor, config["input_shape"]))
+    else:
+        copy.build_from_config(config)

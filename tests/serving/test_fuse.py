@@ -262,6 +262,21 @@ def test_channels_first(portable):
     np.testing.assert_allclose(actual, expected, rtol=0, atol=1e-4 * expected.std())
 
 
+def test_a_layer_that_its_first_call_builds_stays_as_it_is():
+    class Custom(keras.layers.Layer):
+        def __init__(self, **kwargs):
+            super().__init__(**kwargs)
+            self.convolution = keras.layers.Conv2D(4, 3)
+
+        def call(self, inputs):
+            return self.convolution(inputs)
+
+    images = keras.Input((8, 8, 3))
+    model = keras.Model(images, Custom(name="custom")(images))
+    _, report = assert_equivalent(model, (2, 8, 8, 3))
+    assert report.unchanged == ["custom"]
+
+
 def test_a_layer_without_a_config_is_named():
     class Custom(keras.Model):
         def __init__(self, units):
