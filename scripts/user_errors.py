@@ -38,5 +38,6 @@ def message_for_users(error: Exception) -> str | None:
             return str(error)
     # An error of `tf.data`: all is loaded that this imports.
     from keras_sa.data.bad_images import undecodable_images
+    from keras_sa.data.coco.reader import unusable_image
 
-    return undecodable_images(error)
+    return undecodable_images(error) or unusable_image(error)

@@ -61,7 +61,8 @@ def test_train_evaluate_predict(tmp_path):
     (shapes / "val" / f"{3:012d}.png").write_bytes(b"no image")
     left = json.loads(detect("evaluate", whole, "--skip-bad").splitlines()[-1])
     assert left["images"] == 3 and left["left_out"] == {"unreadable image": 1}
-    detect("evaluate", whole, code=1)
+    error = run("detect", "evaluate", whole, code=1).stderr
+    assert f"\nError: Can't use the image '{3:012d}.png': Unknown image" in f"\n{error}"
 
     pytest.importorskip("tensorflow_serving")
     detect("export", whole, tmp_path / "served", "--server-files")

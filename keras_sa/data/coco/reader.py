@@ -1,5 +1,6 @@
 """Reads single images with their objects."""
 
+import re
 import threading
 
 import numpy as np
@@ -9,6 +10,8 @@ from keras_sa.data.coco.problems import Problems
 from keras_sa.data.coco.segmentations import box_mask
 from keras_sa.data.decoding import decode
 from keras_sa.data.decoding import decoder_message
+
+UNUSABLE = "Can't use the image"
 
 
 class Reader:
@@ -98,10 +101,23 @@ class Reader:
         if reason is None:
             return image
         if not self.problems.skip:
-            raise ValueError(f"Can't use the image {described.name!r}: {reason}")
+            raise ValueError(f"{UNUSABLE} {described.name!r}: {reason}")
         with self._lock:
             if index not in self.unreadable:
                 self.unreadable.add(index)
                 self.problems.add("unreadable image", described.name, reason)
                 self.problems.settle()
         return None
+
+
+def unusable_image(error: Exception) -> str | None:
+    """What `Reader` said when it stopped the reading, without what `tf.data` added.
+
+    Args:
+        error: Any error.
+
+    Returns:
+        The message, or `None` if the error is another one.
+    """
+    found = re.search(f"^ValueError: ({UNUSABLE} .*)$", str(error), re.MULTILINE)
+    return found and found.group(1)
