@@ -33,7 +33,7 @@ def message_for_users(error: Exception) -> str | None:
         last = error.__traceback__
         while last.tb_next is not None:
             last = last.tb_next
-        module = f"{last.tb_frame.f_globals['__name__']}."
+        module = f"{last.tb_frame.f_globals.get('__name__')}."
         if module.startswith(SOURCES) or getattr(error, "filename", None) is not None:
             return str(error)
     # An error of `tf.data`: all is loaded that this imports.

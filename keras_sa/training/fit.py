@@ -37,8 +37,8 @@ def fit(
     devices, if TensorFlow's operations are deterministic and the batches are a
     function of epoch and step. Some operations of GPUs and of detectors sum in any
     order unless `TF_DETERMINISTIC_OPS=1` is in the environment. The batches of
-    `keras_sa.data` are; of a function of the epoch, it must be made sure; a plain
-    data set begins every epoch anew after a restart, which is the same only if it
+    `keras_sa.data` are such a function; of data by epoch, it must be made sure; a
+    plain data set begins every epoch anew after a restart, which is the same only if it
     isn't shuffled.
 
     The model is prepared for its strategy, see `prepare`.
