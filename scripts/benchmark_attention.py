@@ -1,28 +1,24 @@
 """The attention modules against each other, in the same ResNet."""
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
+
+from keras_sa.scripts import shared_options
 
 REFERENCE = "none"
 
 
 def attention(
-    depth: Annotated[int, typer.Option(help="50, 101 or 152.")] = 50,
+    depth: shared_options.Depth = 50,
     module: Annotated[
         list[str] | None, typer.Option(help="Modules' names; all by default.")
     ] = None,
-    batch: Annotated[list[int], typer.Option(min=1, help="Inference batches.")] = (
-        1,
-        8,
-    ),
-    training_batch: Annotated[int, typer.Option(min=1, help="Batch of a step.")] = 8,
-    size: Annotated[
-        int, typer.Option(min=1, help="Height and width of the images.")
-    ] = 224,
-    repeats: Annotated[int, typer.Option(min=1, help="Timed rounds.")] = 10,
-    csv: Annotated[Path | None, typer.Option(help="Also write a CSV file.")] = None,
+    batch: shared_options.InferenceBatches = (1, 8),
+    training_batch: shared_options.StepBatch = 8,
+    size: shared_options.Side = 224,
+    repeats: shared_options.Repeats = 10,
+    csv: shared_options.Csv = None,
 ) -> None:
     """Times every module in one run: inference, a training step, its peak memory."""
     from keras_sa.layers import attention_names

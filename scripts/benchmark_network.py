@@ -1,25 +1,19 @@
 """The networks against the same ResNet without attention and with a literal port."""
 
-from pathlib import Path
-from typing import Annotated
-
 import typer
+
+from keras_sa.scripts import shared_options
 
 VARIANTS = {"without attention": None, "sa": "sa", "sa, literal port": "sa_literal"}
 
 
 def network(
-    depth: Annotated[int, typer.Option(help="50, 101 or 152.")] = 50,
-    batch: Annotated[list[int], typer.Option(min=1, help="Inference batches.")] = (
-        1,
-        8,
-    ),
-    training_batch: Annotated[int, typer.Option(min=1, help="Batch of a step.")] = 8,
-    size: Annotated[
-        int, typer.Option(min=1, help="Height and width of the images.")
-    ] = 224,
-    repeats: Annotated[int, typer.Option(min=1, help="Timed rounds.")] = 10,
-    csv: Annotated[Path | None, typer.Option(help="Also write a CSV file.")] = None,
+    depth: shared_options.Depth = 50,
+    batch: shared_options.InferenceBatches = (1, 8),
+    training_batch: shared_options.StepBatch = 8,
+    size: shared_options.Side = 224,
+    repeats: shared_options.Repeats = 10,
+    csv: shared_options.Csv = None,
 ) -> None:
     """Times inference and a training step, and takes the step's peak memory."""
     from keras_sa.scripts.benchmark_report import report
