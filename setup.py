@@ -16,6 +16,10 @@ VERSION = re.search(
 MAPPED = {
     "keras_sa.applications": "applications",
     "keras_sa.scripts": "scripts",
+    # scripts/checks is for maintainers and stays in the checkout.
+    "keras_sa.scripts.benchmarks": "scripts/benchmarks",
+    "keras_sa.scripts.detect": "scripts/detect",
+    "keras_sa.scripts.studies": "scripts/studies",
 }
 
 EXTRAS = {

@@ -4,7 +4,7 @@ import re
 
 import keras
 
-from keras_sa.detection.pyramid_backbone import PyramidBackbone
+from keras_sa.utils.pyramid_backbone import PyramidBackbone
 
 STAGE_OUTPUT = re.compile(r"conv(\d+)_(?:block(\d+)_out|attention)")
 

@@ -38,12 +38,12 @@ def evaluate(
     """Prints loss and accuracies as JSON, and of how many images they are."""
     from keras_sa.data import MissingSplitError
     from keras_sa.data import load
+    from keras_sa.recipes.classifier_session import image_options
+    from keras_sa.recipes.classifier_session import load_trained
     from keras_sa.training.batches import Batches
+    from keras_sa.training.cluster.strategy import is_chief
+    from keras_sa.training.cluster.strategy import make_strategy
     from keras_sa.training.prepare import prepare
-    from keras_sa.training.session import image_options
-    from keras_sa.training.session import load_trained
-    from keras_sa.training.strategy import is_chief
-    from keras_sa.training.strategy import make_strategy
 
     made = make_strategy(strategy, replicas)
     with made.scope():

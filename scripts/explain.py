@@ -46,7 +46,7 @@ def explain(
     """
     from keras_sa.data import load
     from keras_sa.data.sources.image_files import image_files
-    from keras_sa.serving.export import label_lines
+    from keras_sa.serving.saved_model.export import label_lines
     from keras_sa.utils.extras import require_extra
     from keras_sa.visualization import explain as explain_image
     from keras_sa.visualization import explanation_figure
@@ -90,10 +90,10 @@ def _load(path, image_size, normalize):
 
     # Saved models find our layers by their registered names.
     import keras_sa.layers
-    import keras_sa.serving.gates  # noqa: F401
+    import keras_sa.serving.fusion.gates  # noqa: F401
+    from keras_sa.recipes.classifier_session import image_options
+    from keras_sa.recipes.classifier_session import load_trained
     from keras_sa.serving.image_input import image_shape
-    from keras_sa.training.session import image_options
-    from keras_sa.training.session import load_trained
 
     if path.is_dir():
         network, settings = load_trained(path)

@@ -46,7 +46,7 @@ def export(
 ) -> None:
     """Writes a trained classifier for TF Serving or for another runtime."""
     from keras_sa import serving
-    from keras_sa.serving.formats import WRITERS
+    from keras_sa.serving.formats.convert import WRITERS
 
     formats = ["saved_model", *WRITERS]
     if format not in formats:
@@ -84,11 +84,11 @@ def _load(path, image_size, normalize, mean, std):
 
     # Saved models find our layers by their registered names.
     import keras_sa.layers
-    import keras_sa.serving.gates  # noqa: F401
+    import keras_sa.serving.fusion.gates  # noqa: F401
+    from keras_sa.recipes.classifier_session import image_options
+    from keras_sa.recipes.classifier_session import load_trained
     from keras_sa.serving.image_input import image_shape
     from keras_sa.serving.image_input import normalization
-    from keras_sa.training.session import image_options
-    from keras_sa.training.session import load_trained
 
     if path.is_dir():
         if mean or std:
@@ -114,7 +114,7 @@ def _load(path, image_size, normalize, mean, std):
 
 
 def _calibration(network, folder, options):
-    from keras_sa.serving.calibration import CalibrationImages
+    from keras_sa.serving.formats.calibration import CalibrationImages
     from keras_sa.utils.evaluation_crop import CROP_RATIO
 
     if folder is None:

@@ -32,7 +32,7 @@ def launch(
     For example: keras-sa launch --workers 2 -- train --recipe fashion_mnist
     --strategy multi_worker --directory run
     """
-    from keras_sa.training.launch import launch as run
+    from keras_sa.training.cluster.launch import launch as run
 
     if command[0] not in COMMANDS:
         raise typer.BadParameter(f"the command must be one of {list(COMMANDS)}")

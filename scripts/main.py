@@ -5,20 +5,20 @@ from typing import Annotated
 
 import typer
 
-from keras_sa.scripts import benchmark
-from keras_sa.scripts import detect
+from keras_sa.scripts.benchmarks import main as benchmark
 from keras_sa.scripts.client import client
-from keras_sa.scripts.compare import compare
 from keras_sa.scripts.convert import convert
 from keras_sa.scripts.demo import demo
+from keras_sa.scripts.detect import main as detect
+from keras_sa.scripts.detect.shapes import shapes
 from keras_sa.scripts.evaluate import evaluate
 from keras_sa.scripts.explain import explain
 from keras_sa.scripts.export import export
-from keras_sa.scripts.figures import figures
 from keras_sa.scripts.launch import launch
 from keras_sa.scripts.predict import predict
 from keras_sa.scripts.serve import serve
-from keras_sa.scripts.shapes import shapes
+from keras_sa.scripts.studies.compare import compare
+from keras_sa.scripts.studies.figures import figures
 from keras_sa.scripts.train import train
 from keras_sa.scripts.user_errors import UserErrors
 from keras_sa.scripts.weights import weights

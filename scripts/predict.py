@@ -28,8 +28,8 @@ def predict(
     """Prints the most probable classes of every image."""
     from keras_sa.data import load
     from keras_sa.data.sources.image_files import image_files
-    from keras_sa.training.session import image_options
-    from keras_sa.training.session import load_trained
+    from keras_sa.recipes.classifier_session import image_options
+    from keras_sa.recipes.classifier_session import load_trained
 
     model, settings = load_trained(directory)
     source = image_files(images)

@@ -68,16 +68,16 @@ def train(
 
     After SIGTERM it saves its state and exits with 75.
     """
+    from keras_sa.recipes.classification import get_recipe
+    from keras_sa.recipes.classifier_session import Session
+    from keras_sa.recipes.memory import training_memory
     from keras_sa.scripts.train_images import training_images
     from keras_sa.scripts.train_report import report_plan
     from keras_sa.scripts.train_report import report_result
     from keras_sa.training.batches import check_batch_size
-    from keras_sa.training.memory import training_memory
+    from keras_sa.training.cluster.strategy import is_chief
+    from keras_sa.training.cluster.strategy import make_strategy
     from keras_sa.training.preemption import Preempted
-    from keras_sa.training.recipes import get_recipe
-    from keras_sa.training.session import Session
-    from keras_sa.training.strategy import is_chief
-    from keras_sa.training.strategy import make_strategy
 
     chosen = get_recipe(recipe)
     chosen = _changed(
@@ -143,7 +143,7 @@ def train(
         return
     callbacks = []
     if tensorboard:
-        from keras_sa.training.tensorboard import TensorBoardLog
+        from keras_sa.recipes.tensorboard import TensorBoardLog
 
         callbacks.append(TensorBoardLog(directory / "tensorboard", images, chief))
     try:

@@ -70,8 +70,8 @@ def report_result(directory):
         directory: Of the training.
     """
     from keras_sa.data.bad_images import read_report
-    from keras_sa.training.metrics_log import plot_metrics
-    from keras_sa.training.metrics_log import read_metrics
+    from keras_sa.recipes.metrics_log import plot_metrics
+    from keras_sa.recipes.metrics_log import read_metrics
 
     rows = read_metrics(directory)
     print({name: value for name, value in rows[-1].items() if value is not None})

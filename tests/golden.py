@@ -7,12 +7,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-DATA = Path(__file__).resolve().parent / "data"
+DATA = Path(__file__).resolve().parent / "golden"
 SHARED = Path(__file__).resolve().parents[2] / "shared" / "golden"
 
 
 def load(name):
-    """The arrays of a file of tests/data, or the content of a JSON file."""
+    """The arrays of a file of tests/golden, or the content of a JSON file."""
     path = DATA / name
     if path.suffix == ".json":
         return json.loads(path.read_text())

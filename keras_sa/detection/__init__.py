@@ -40,7 +40,7 @@ and number of objects may vary from batch to batch.
 
 import keras
 
-from keras_sa.detection.pyramid_backbone import PyramidBackbone
+from keras_sa.utils.pyramid_backbone import PyramidBackbone
 
 __all__ = ["PyramidBackbone"]
 

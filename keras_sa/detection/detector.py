@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import keras
 import tensorflow as tf
 
-from keras_sa.training import keras_hooks
+from keras_sa import keras_hooks
 
 
 class Detector(keras.Model):

@@ -1,13 +1,13 @@
 """Trained networks as fast and portable as they can be."""
 
-from keras_sa.serving.calibration import CalibrationImages
-from keras_sa.serving.export import export
-from keras_sa.serving.export_detector import export_detector
-from keras_sa.serving.formats import convert
-from keras_sa.serving.fuse import FusionReport
-from keras_sa.serving.fuse import fuse
-from keras_sa.serving.limits import ImageLimits
-from keras_sa.serving.precision import with_precision
+from keras_sa.serving.formats.calibration import CalibrationImages
+from keras_sa.serving.formats.convert import convert
+from keras_sa.serving.fusion.fuse import FusionReport
+from keras_sa.serving.fusion.fuse import fuse
+from keras_sa.serving.fusion.precision import with_precision
+from keras_sa.serving.saved_model.export import export
+from keras_sa.serving.saved_model.export_detector import export_detector
+from keras_sa.serving.saved_model.limits import ImageLimits
 from keras_sa.serving.tf_serving import write_server_files
 from keras_sa.serving.tf_serving import write_warmup
 

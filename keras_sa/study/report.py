@@ -10,7 +10,7 @@ from keras_sa.study.statistics import Interval
 from keras_sa.study.statistics import mean_interval
 from keras_sa.study.statistics import paired_difference
 from keras_sa.utils.extras import require_extra
-from keras_sa.weights.export import replacing
+from keras_sa.utils.files import replacing
 
 REFERENCES = ("none", "sa")
 Results = Mapping[str, Mapping[int, float]]

@@ -5,7 +5,7 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
-from keras_sa.weights.export import replacing
+from keras_sa.utils.files import replacing
 
 
 class RunTable:

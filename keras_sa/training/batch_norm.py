@@ -7,7 +7,7 @@ from typing import Any
 
 import keras
 
-from keras_sa.training import keras_hooks
+from keras_sa import keras_hooks
 from keras_sa.training.collectives import all_reduce_sum
 
 # Replicas are traced in threads of their own, which take turns.

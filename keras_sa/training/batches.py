@@ -8,7 +8,7 @@ from typing import runtime_checkable
 
 import keras
 
-from keras_sa.training import keras_hooks
+from keras_sa import keras_hooks
 
 
 @runtime_checkable

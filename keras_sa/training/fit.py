@@ -5,13 +5,13 @@ from pathlib import Path
 
 import keras
 
-from keras_sa.training import keras_hooks
+from keras_sa import keras_hooks
 from keras_sa.training.batches import Batches
 from keras_sa.training.preemption import StopInValidation
 from keras_sa.training.preemption import StopSignal
 from keras_sa.training.prepare import prepare
-from keras_sa.training.run import Run
-from keras_sa.training.snapshot import Position
+from keras_sa.training.resuming.run import Run
+from keras_sa.training.resuming.snapshot import Position
 from keras_sa.utils.input_scaling import takes_pixels
 
 

@@ -4,7 +4,7 @@ import functools
 
 import keras
 
-from keras_sa.training import keras_hooks
+from keras_sa import keras_hooks
 from keras_sa.training import own_loss
 from keras_sa.training import steps
 from keras_sa.training.batch_norm import moments

@@ -9,7 +9,7 @@ from typing import Any
 
 import keras
 
-from keras_sa.training import keras_hooks
+from keras_sa import keras_hooks
 from keras_sa.training.batch_norm import BatchRows
 from keras_sa.training.batch_norm import batch_rows
 from keras_sa.training.collectives import all_reduce_sum

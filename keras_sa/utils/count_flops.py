@@ -4,6 +4,7 @@ import math
 
 import keras
 
+from keras_sa import keras_hooks
 from keras_sa.layers import AttentionLayer
 
 
@@ -91,7 +92,7 @@ def _counting_rule(layer):
 
 def _shapes(model, layer):
     inputs = layer.input
-    source = inputs._keras_history.operation
+    source = keras_hooks.source_of(inputs)
     if isinstance(source, keras.layers.ZeroPadding2D):
         # The zeros are not read from the maps.
         inputs = source.input

@@ -1,6 +1,9 @@
 """Writing files so that nobody ever reads half of one."""
 
 import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 
@@ -25,3 +28,15 @@ def write_atomically(path: Path, content: bytes | memoryview | str) -> None:
         os.fsync(directory)
     finally:
         os.close(directory)
+
+
+@contextmanager
+def replacing(path: str | Path) -> Iterator[Path]:
+    """A temporary path that becomes `path` when the block ends without an error."""
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=path.parent, prefix=".writing") as directory:
+        # Keras looks at the name's ending.
+        temporary = Path(directory) / path.name
+        yield temporary
+        os.replace(temporary, path)

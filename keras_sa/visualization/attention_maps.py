@@ -3,11 +3,11 @@
 import keras
 import numpy as np
 
+from keras_sa import keras_hooks
 from keras_sa.layers import AttentionLayer
 from keras_sa.visualization.heat_maps import channels_last
 from keras_sa.visualization.recording import batches
 from keras_sa.visualization.recording import distinct
-from keras_sa.visualization.recording import operations_of
 from keras_sa.visualization.recording import record
 from keras_sa.visualization.recording import to_float32
 
@@ -57,6 +57,6 @@ def gated_layers(model: keras.Model) -> list[AttentionLayer]:
     """The attentions that can tell their gates, also those in nested models."""
     return [
         layer
-        for layer in operations_of(model)
+        for layer in keras_hooks.operations_of(model)
         if isinstance(layer, AttentionLayer) and hasattr(layer, "gate")
     ]

@@ -13,6 +13,8 @@ from typing import Any
 import keras
 import numpy as np
 
+from keras_sa import keras_hooks
+
 # What turns logits into probabilities or their logarithms: names of activations, of
 # layers and of operations.
 PROBABILITIES = {
@@ -159,7 +161,7 @@ def record(
         return activation
 
     replacements = []
-    for operation in operations_of(model):
+    for operation in keras_hooks.operations_of(model):
         replacements.append(
             (operation, "call", recorded_call(operation, operation.call))
         )
@@ -171,17 +173,6 @@ def record(
     with _replaced(replacements):
         recording.output = model(images, training=False)
     return recording
-
-
-def operations_of(model: keras.Model) -> list:
-    """All layers in a model, and the other operations of functional models."""
-    found = {}
-    for layer in model._flatten_layers(include_self=False):
-        found[id(layer)] = layer
-    for each in (model, *list(found.values())):
-        if isinstance(each, keras.Function):
-            found.update((id(o), o) for o in each.operations)
-    return list(found.values())
 
 
 def batches(images: np.ndarray, size: int) -> Iterator[slice]:

@@ -1,15 +1,12 @@
 """Writing weights, for this package and for users of the PyTorch code."""
 
-import os
-import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import keras
 import numpy as np
 
 from keras_sa.utils.extras import require_extra
+from keras_sa.utils.files import replacing
 from keras_sa.weights.mapping import published_weights
 
 
@@ -72,18 +69,6 @@ def published_state(model: keras.Model) -> dict[str, np.ndarray]:
         name: weight.to_published(keras.ops.convert_to_numpy(weight.variable))
         for name, weight in published_weights(model).items()
     }
-
-
-@contextmanager
-def replacing(path: str | Path) -> Iterator[Path]:
-    """A temporary path that becomes `path` when the block ends without an error."""
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=path.parent, prefix=".writing") as directory:
-        # Keras looks at the name's ending.
-        temporary = Path(directory) / path.name
-        yield temporary
-        os.replace(temporary, path)
 
 
 def _write_safetensors(model, path):

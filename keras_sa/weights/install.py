@@ -4,12 +4,12 @@ from pathlib import Path
 
 import keras
 
+from keras_sa.utils.files import replacing
 from keras_sa.weights.download import cache_directory
 from keras_sa.weights.download import digest_record
 from keras_sa.weights.download import file_digest
 from keras_sa.weights.export import export_weights
 from keras_sa.weights.export import published_state
-from keras_sa.weights.export import replacing
 from keras_sa.weights.registry import WEIGHTS
 
 # Blocks of a network, all stages together, by its depth.

@@ -3,10 +3,10 @@
 import collections
 import json
 
+import coco_folder
 import numpy as np
 import pytest
 import tensorflow as tf
-from data import coco_folder
 
 from keras_sa.data import coco
 from keras_sa.data.coco.detection_data import padded_sizes

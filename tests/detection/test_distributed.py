@@ -10,7 +10,7 @@ from detection_samples import tiny_detector
 from keras_sa.applications import SAFasterRCNN
 from keras_sa.applications import SAMaskRCNN
 from keras_sa.applications import SARetinaNet
-from keras_sa.training.strategy import make_strategy
+from keras_sa.training.cluster.strategy import make_strategy
 
 # One step's rounding; the loss is of order one and the rate 0.05.
 TOLERANCE = 1e-5

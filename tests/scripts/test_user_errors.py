@@ -5,8 +5,8 @@ import math
 import pytest
 from command_line import run
 
-from keras_sa.training import launch as processes
-from keras_sa.training import recipes
+from keras_sa.recipes import classification as recipes
+from keras_sa.training.cluster import launch as processes
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ from command_line import run
 
 from keras_sa.applications import AttentionResNet
 from keras_sa.layers import registry
-from keras_sa.scripts import network_costs
+from keras_sa.scripts.benchmarks import network_costs
 from keras_sa.study import ABLATIONS
 from keras_sa.study import RunTable
 from keras_sa.study import mean_interval

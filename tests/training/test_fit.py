@@ -9,12 +9,12 @@ import pytest
 import tensorflow as tf
 
 from keras_sa.data import load
+from keras_sa.recipes.metrics_log import MetricsLog
+from keras_sa.recipes.metrics_log import read_metrics
 from keras_sa.training import EXIT_PREEMPTED
 from keras_sa.training import Preempted
 from keras_sa.training import fit
 from keras_sa.training import make_strategy
-from keras_sa.training.metrics_log import MetricsLog
-from keras_sa.training.metrics_log import read_metrics
 
 RNG = np.random.default_rng(0)
 IMAGES = RNG.integers(0, 256, (29, 8, 8, 3), np.uint8)

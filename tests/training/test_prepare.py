@@ -1,11 +1,14 @@
 """`prepare`: what it refuses, and that it leaves the model what it was."""
 
+import dataclasses
+
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
 
-from keras_sa.training import keras_hooks
+from keras_sa import keras_hooks
+from keras_sa.keras_hooks import table
 from keras_sa.training import make_strategy
 from keras_sa.training import prepare
 
@@ -98,6 +101,14 @@ def test_hook_that_keras_changed_is_named(hook, monkeypatch):
     keras_hooks.check_keras()
     monkeypatch.setattr(hook.owner, hook.name, lambda self, other: None)
     with pytest.raises(RuntimeError, match=hook.name):
+        keras_hooks.check_keras()
+
+
+@pytest.mark.parametrize("attribute", keras_hooks.ATTRIBUTES, ids=lambda a: a.name)
+def test_attribute_that_keras_lost_is_named(attribute, monkeypatch):
+    lost = dataclasses.replace(attribute, example=object)
+    monkeypatch.setattr(table, "ATTRIBUTES", (lost,))
+    with pytest.raises(RuntimeError, match=f"no `{attribute.name}` any more"):
         keras_hooks.check_keras()
 
 

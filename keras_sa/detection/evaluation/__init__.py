@@ -1,0 +1,1 @@
+"""COCO's measures of detections, and detections of image files."""

@@ -1,0 +1,1 @@
+"""Trainings by name: which network, data and schedule, and their sessions."""

@@ -1,0 +1,1 @@
+"""Files for other runtimes: ONNX, OpenVINO, LiteRT and Keras."""

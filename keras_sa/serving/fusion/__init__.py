@@ -1,0 +1,1 @@
+"""An equivalent network of fewer, faster operations."""

@@ -1,0 +1,1 @@
+"""SavedModels that answer image files, for TF Serving."""

@@ -1,0 +1,87 @@
+"""The end of a classifier: where its embedding is and whether it gives logits."""
+
+from dataclasses import dataclass
+from dataclasses import replace
+
+import keras
+
+from keras_sa.serving.fusion.graph import trace
+
+LOGITS = {"softmax": False, "sigmoid": False, "linear": True}
+
+
+@dataclass(frozen=True)
+class Classifier:
+    """A classifier with its embedding as a second output.
+
+    Args:
+        network: A `keras.Model` with the outputs `[features, predictions]`.
+        classes: Number of classes.
+        from_logits: Whether the predictions still need a softmax; with one class, a
+            sigmoid.
+    """
+
+    network: keras.Model
+    classes: int
+    from_logits: bool
+
+
+def find_head(model: keras.Model, from_logits: bool | None = None) -> Classifier:
+    """Finds the last dense layer; its input is the embedding.
+
+    Args:
+        model: A functional model with one input and one output `(batch, classes)`.
+            It may be nested.
+        from_logits: What the predictions are, if it is known.
+
+    Returns:
+        The classifier. Its layers are shared with `model`.
+
+    Raises:
+        ValueError: If the model is not such a classifier, or its last activation
+            does not tell what the predictions are.
+    """
+    graph = trace(model)
+    if len(model.inputs) != 1 or len(model.outputs) != 1:
+        raise ValueError(
+            "`model` must have one input and one output. Received: model="
+            f"{model.name!r} with {len(model.inputs)} and {len(model.outputs)}"
+        )
+    (output,) = keras.tree.flatten(graph.outputs)
+    if len(output.shape) != 2 or output.shape[1] is None:
+        raise ValueError(
+            "The output of `model` must have the shape (batch, classes). "
+            f"Received: {output.shape}"
+        )
+    call = graph.producer(output)
+    activations = []
+    while isinstance(call.layer, keras.layers.Activation | keras.layers.Softmax):
+        activations.append(_activation_name(call.layer))
+        call = graph.producer(call.inputs[0])
+    if not isinstance(call.layer, keras.layers.Dense):
+        raise ValueError(
+            "`model` must end in a dense layer, with or without an activation layer "
+            f"behind it. Received: model={model.name!r}, which ends in {call.layer}"
+        )
+    activations.append(_activation_name(call.layer))
+    if from_logits is None:
+        from_logits = _is_logits(activations)
+    embedding = call.inputs[0]
+    graph = replace(graph, outputs=[embedding, output])
+    return Classifier(graph.build(), output.shape[1], from_logits)
+
+
+def _activation_name(layer):
+    if isinstance(layer, keras.layers.Softmax):
+        return "softmax"
+    return getattr(layer.activation, "__name__", str(layer.activation))
+
+
+def _is_logits(activations):
+    last = next((name for name in activations if name != "linear"), "linear")
+    if last not in LOGITS:
+        raise ValueError(
+            "Say with `from_logits` whether the outputs still need a softmax: the last "
+            f"activation is {last!r}, not one of {list(LOGITS)}."
+        )
+    return LOGITS[last]

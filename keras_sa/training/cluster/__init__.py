@@ -1,0 +1,1 @@
+"""Devices and machines: strategies, members of a cluster, starting them."""

@@ -1,0 +1,1 @@
+"""Measurements: `keras-sa benchmark`."""

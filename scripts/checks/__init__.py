@@ -1,0 +1,1 @@
+"""What maintainers run: proofs, loads and studies; not installed."""

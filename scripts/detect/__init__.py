@@ -1,0 +1,1 @@
+"""Detectors on the command line: `keras-sa detect`."""

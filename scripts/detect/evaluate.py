@@ -1,0 +1,52 @@
+"""Evaluates a trained detector."""
+
+import json
+from typing import Annotated
+
+import typer
+
+from keras_sa.scripts import shared_options
+
+
+def evaluate(
+    directory: shared_options.Trained,
+    data: Annotated[
+        str | None, typer.Option(help="The images. Defaults to the training's.")
+    ] = None,
+    split: Annotated[str, typer.Option(help="Of the images.")] = "validation",
+    batch_size: Annotated[int, typer.Option(min=1, help="Images at once.")] = 1,
+    backend: shared_options.Backend = "pycocotools",
+    skip_bad: Annotated[
+        bool, typer.Option(help="Leave out what can't be used.")
+    ] = False,
+) -> None:
+    """Prints COCO's average precisions as JSON, and how much was left out of what."""
+    from keras_sa.data import coco
+    from keras_sa.detection.evaluation.evaluate import evaluate as score
+    from keras_sa.recipes.detector_session import image_options
+    from keras_sa.recipes.detector_session import load_detector
+
+    model, settings = load_detector(directory)
+    images = coco.load(
+        data or settings["recipe"]["data"],
+        split,
+        training=False,
+        batch_size=batch_size,
+        mask_size=settings["mask_size"],
+        skip_bad=skip_bad,
+        **image_options(settings),
+    )
+    if list(images.class_names) != settings["class_names"]:
+        raise typer.BadParameter(
+            f"the images have the classes {list(images.class_names)[:10]}, the "
+            f"detector was trained on {settings['class_names'][:10]}"
+        )
+    found = score(model, images, backend=backend)
+    problems = images.reader.problems
+    left_out = {"left_out": problems.counts} if problems.found else {}
+    readable = images.num_examples - len(images.reader.unreadable)
+    print(json.dumps({"images": readable, **left_out, **found}))
+
+
+if __name__ == "__main__":
+    typer.run(evaluate)

@@ -1,0 +1,1 @@
+"""The comparison of modules and the paper's figures."""

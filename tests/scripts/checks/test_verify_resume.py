@@ -1,0 +1,48 @@
+"""Trainings that are killed end as if they had not been; the short version."""
+
+import os
+import random
+import signal
+import sys
+import threading
+import time
+
+import pytest
+
+from keras_sa.scripts.checks import verify_resume
+from keras_sa.training import EXIT_PREEMPTED
+from keras_sa.training.cluster.launch import launch
+from keras_sa.training.resuming.generations import Generations
+
+
+def test_killed_process_resumes_bit_for_bit():
+    row = verify_resume._compare(1, kills=1, epochs=10, rng=random.Random(0))
+    assert row["kills"] == "1"
+    assert row["verdict"] == "equal"
+
+
+@pytest.mark.slow
+def test_killed_workers_resume_bit_for_bit():
+    row = verify_resume._compare(2, kills=2, epochs=10, rng=random.Random(0))
+    assert row["kills"] == "2"
+    assert row["verdict"] == "equal"
+
+
+@pytest.mark.slow
+def test_sigterm_saves_and_ends_two_workers_with_their_own_code(tmp_path):
+    def stop_after_the_first_step():
+        while not (tmp_path / "progress").exists():
+            time.sleep(0.1)
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    threading.Thread(target=stop_after_the_first_step, daemon=True).start()
+    command = [sys.executable, "-W", "ignore", verify_resume.__file__]
+    code = launch(
+        [*command, "--directory", str(tmp_path), "--epochs", "100000"],
+        workers=2,
+        grace=200.0,
+        write=lambda line: None,
+    )
+    assert code == EXIT_PREEMPTED
+    _, metadata = Generations(tmp_path / "state").read()
+    assert (metadata["epoch"], metadata["step"]) > (0, 0)

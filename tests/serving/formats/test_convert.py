@@ -1,0 +1,194 @@
+"""Every format gives the network's numbers in its own runtime."""
+
+import math
+
+import keras
+import numpy as np
+import pytest
+from serving_samples import randomize
+from serving_samples import small_network
+
+from keras_sa.serving.formats.convert import convert
+from keras_sa.serving.fusion.fuse import fuse
+
+SUFFIXES = {
+    "keras": ".keras",
+    "onnx": ".onnx",
+    "openvino": ".xml",
+    "litert": ".tflite",
+}
+# Of the logits' standard deviation: float32 as promised; 11 and 8 bits of mantissa
+# and of int8 over a dozen layers.
+TOLERANCES = {"float32": 1e-4, "float16": 0.02, "bfloat16": 0.15, "int8": 0.5}
+
+
+@pytest.fixture(scope="module")
+def logits_model():
+    return randomize(small_network(classifier_activation=None))
+
+
+def images(count=4, seed=0):
+    random = np.random.default_rng(seed)
+    return random.standard_normal((count, 32, 32, 3)).astype("float32")
+
+
+def run_keras(path, x):
+    return np.asarray(keras.saving.load_model(path)(x))
+
+
+def run_onnx(path, x):
+    session = pytest.importorskip("onnxruntime").InferenceSession(str(path))
+    return session.run(None, {"images": x})[0]
+
+
+def run_openvino(path, x):
+    core = pytest.importorskip("openvino").Core()
+    options = {"INFERENCE_PRECISION_HINT": "f32"}
+    return core.compile_model(str(path), "CPU", options)(x)[0]
+
+
+def run_litert(path, x):
+    runtime = pytest.importorskip("ai_edge_litert.interpreter")
+    interpreter = runtime.Interpreter(str(path))
+    (inputs,) = interpreter.get_input_details()
+    interpreter.resize_tensor_input(inputs["index"], x.shape)
+    interpreter.allocate_tensors()
+    interpreter.set_tensor(inputs["index"], x)
+    interpreter.invoke()
+    return interpreter.get_tensor(interpreter.get_output_details()[0]["index"])
+
+
+RUNTIMES = {
+    "keras": run_keras,
+    "onnx": run_onnx,
+    "openvino": run_openvino,
+    "litert": run_litert,
+}
+REQUIRED = {"onnx": ["onnx", "onnxruntime"], "openvino": ["openvino", "onnx", "nncf"]}
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+@pytest.mark.filterwarnings("ignore::UserWarning")
+@pytest.mark.filterwarnings("ignore::FutureWarning")
+@pytest.mark.parametrize(
+    ("format", "precision"),
+    [
+        ("keras", "float32"),
+        ("keras", "float16"),
+        ("keras", "bfloat16"),
+        ("onnx", "float32"),
+        ("onnx", "float16"),
+        ("onnx", "int8"),
+        ("openvino", "float32"),
+        ("openvino", "float16"),
+        pytest.param("openvino", "int8", marks=pytest.mark.slow),
+        ("litert", "float32"),
+        ("litert", "float16"),
+        pytest.param("litert", "int8", marks=pytest.mark.slow),
+    ],
+)
+def test_the_runtime_gives_the_same(logits_model, tmp_path, format, precision):
+    for module in REQUIRED.get(format, []):
+        pytest.importorskip(module)
+    calibration = [images(seed=n) for n in range(4)] if precision == "int8" else None
+    path = tmp_path / f"network{SUFFIXES[format]}"
+    assert convert(logits_model, path, format, precision, calibration) == path
+    expected = logits_model.predict(images(), verbose=0)
+    actual = RUNTIMES[format](path, images())
+    tolerance = TOLERANCES[precision] * expected.std()
+    np.testing.assert_allclose(actual, expected, rtol=0, atol=tolerance)
+    # Nothing temporary remains.
+    assert {file.stem for file in tmp_path.iterdir()} == {"network"}
+
+
+def test_onnx_of_every_kind_of_network(tmp_path):
+    pytest.importorskip("onnx")
+    for name, options in {
+        "maps": {"include_top": False},
+        "plain": {"attention": None, "stem": "imagenet", "blocks": (2, 2)},
+        "free": {"input_shape": (None, None, 3)},
+    }.items():
+        model = randomize(small_network(**options))
+        path = convert(model, tmp_path / f"{name}.onnx", "onnx")
+        expected = model.predict(images(), verbose=0)
+        np.testing.assert_allclose(
+            run_onnx(path, images()), expected, rtol=0, atol=1e-4 * expected.std()
+        )
+
+
+def test_onnx_stores_every_weight_once(logits_model, tmp_path):
+    onnx = pytest.importorskip("onnx")
+    network = onnx.load(convert(logits_model, tmp_path / "network.onnx", "onnx"))
+    floats = [
+        math.prod(tensor.dims)
+        for tensor in network.graph.initializer
+        if tensor.data_type == onnx.TensorProto.FLOAT
+    ]
+    # A convolution that is called on the maps and on their mean counts once.
+    assert sum(floats) == fuse(logits_model).count_params()
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_unknown_layers_go_through_the_general_converter(tmp_path):
+    for module in ("onnx", "onnxruntime", "tf2onnx"):
+        pytest.importorskip(module)
+    model = small_network()
+    x = keras.layers.LayerNormalization()(model.output)
+    model = keras.Model(model.input, keras.layers.Dense(3)(x))
+    path = convert(model, tmp_path / "network.onnx", "onnx")
+    session = pytest.importorskip("onnxruntime").InferenceSession(str(path))
+    actual = session.run(None, {session.get_inputs()[0].name: images()})[0]
+    np.testing.assert_allclose(actual, model.predict(images(), verbose=0), atol=1e-4)
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_what_onnx_cannot_express_is_not_written(tmp_path):
+    for module in ("onnx", "tf2onnx"):
+        pytest.importorskip(module)
+    images = keras.Input((8, 8, 3))
+    maps = keras.layers.Conv2D(2, 1, activation="gelu")(images)
+    with pytest.raises(ValueError, match="ONNX can't express.*Erfc"):
+        convert(keras.Model(images, maps), tmp_path / "network.onnx", "onnx")
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        {"format": "coreml"},
+        {"precision": "bfloat16"},
+        {"precision": "int8"},
+        {"calibration": [images()]},
+        {"path": "network.txt"},
+    ],
+)
+def test_wrong_arguments_are_refused(logits_model, tmp_path, arguments):
+    path = tmp_path / arguments.pop("path", "network.onnx")
+    with pytest.raises(ValueError, match="Received"):
+        convert(logits_model, path, **{"format": "onnx", **arguments})
+
+
+@pytest.mark.parametrize("name", ["network[1].v2.onnx", "float32.onnx", "source.xml"])
+def test_any_name_is_written_and_nothing_else(logits_model, tmp_path, name):
+    format = {".onnx": "onnx", ".xml": "openvino"}[name[name.rindex(".") :]]
+    for module in REQUIRED[format]:
+        pytest.importorskip(module)
+    path = convert(logits_model, tmp_path / name, format)
+    expected = {path, path.with_suffix(".bin")} if format == "openvino" else {path}
+    assert set(tmp_path.iterdir()) == expected
+
+
+def test_weights_beside_the_file_are_kept(logits_model, tmp_path):
+    (tmp_path / "network.bin").write_text("precious")
+    with pytest.raises(FileExistsError, match="network.bin exists"):
+        convert(logits_model, tmp_path / "network.xml", "openvino")
+    assert (tmp_path / "network.bin").read_text() == "precious"
+
+
+def test_an_existing_file_is_kept(logits_model, tmp_path):
+    path = tmp_path / "network.keras"
+    path.write_text("precious")
+    with pytest.raises(FileExistsError, match="force=True"):
+        convert(logits_model, path, "keras")
+    assert path.read_text() == "precious"
+    assert convert(logits_model, path, "keras", force=True).stat().st_size > 1000
