@@ -26,6 +26,7 @@ EXTRAS = {
     "demo": ["pillow>=10.1", "scikit-learn>=1.4.2"],
     "benchmark": ["pillow>=10.1", "scikit-image>=0.26", "scikit-learn>=1.4.2"],
     "detection": ["matplotlib>=3.8", "pycocotools>=2.0.10"],
+    "docs": ["mkdocs-material>=9.7", "mkdocstrings[python]>=1.0"],
     "fast-detection": ["faster-coco-eval>=1.8", "hotcoco>=1.3"],
     "keras-hub": ["keras-hub>=0.32"],
     "litert": ["ai-edge-litert>=2.3"],
