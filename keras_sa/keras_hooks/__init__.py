@@ -6,19 +6,23 @@ look at: `check_keras` compares every signature, and looks for every attribute, 
 anything is trained. This is the ground floor: it imports nothing of the package.
 """
 
+from keras_sa.keras_hooks.model import ScalarLossError
 from keras_sa.keras_hooks.model import additional_losses
 from keras_sa.keras_hooks.model import build_from_spec
 from keras_sa.keras_hooks.model import data_loss
 from keras_sa.keras_hooks.model import global_batch_size
 from keras_sa.keras_hooks.model import layers_of
+from keras_sa.keras_hooks.model import layers_without_jit
 from keras_sa.keras_hooks.model import loss_tracker
 from keras_sa.keras_hooks.model import operations_of
 from keras_sa.keras_hooks.model import reduction_axes
 from keras_sa.keras_hooks.model import set_building
+from keras_sa.keras_hooks.model import set_functions
 from keras_sa.keras_hooks.model import set_moments
 from keras_sa.keras_hooks.model import set_seeds
 from keras_sa.keras_hooks.model import set_steps
 from keras_sa.keras_hooks.model import source_of
+from keras_sa.keras_hooks.model import update_loss_trackers
 from keras_sa.keras_hooks.optimizer import set_updates
 from keras_sa.keras_hooks.table import ATTRIBUTES
 from keras_sa.keras_hooks.table import HOOKS
@@ -27,19 +31,23 @@ from keras_sa.keras_hooks.table import check_keras
 __all__ = [
     "ATTRIBUTES",
     "HOOKS",
+    "ScalarLossError",
     "additional_losses",
     "build_from_spec",
     "check_keras",
     "data_loss",
     "global_batch_size",
     "layers_of",
+    "layers_without_jit",
     "loss_tracker",
     "operations_of",
     "reduction_axes",
     "set_building",
+    "set_functions",
     "set_moments",
     "set_seeds",
     "set_steps",
     "set_updates",
     "source_of",
+    "update_loss_trackers",
 ]

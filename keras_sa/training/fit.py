@@ -9,7 +9,7 @@ from keras_sa import keras_hooks
 from keras_sa.training.batches import Batches
 from keras_sa.training.preemption import StopInValidation
 from keras_sa.training.preemption import StopSignal
-from keras_sa.training.prepare import prepare
+from keras_sa.training.prepare import prepare_steps
 from keras_sa.training.resuming.run import Run
 from keras_sa.training.resuming.snapshot import Position
 from keras_sa.utils.input_scaling import takes_pixels
@@ -27,6 +27,8 @@ def fit(
     verbose: int | str = "auto",
     directory: str | Path | None = None,
     save_every: int | None = None,
+    synchronized: bool = True,
+    jit_compile: bool | str = "auto",
 ) -> keras.callbacks.History:
     """Trains like `model.fit`, and goes on where an earlier call stopped.
 
@@ -58,6 +60,9 @@ def fit(
         directory: Where the state is saved. Several workers need the same one, on a
             shared file system; the chief writes, all read.
         save_every: In steps, beside the end of every epoch.
+        synchronized: Whether batch norms take their statistics over all replicas,
+            which gives one device's result, see `prepare`.
+        jit_compile: Whether XLA compiles what a replica computes, see `prepare`.
 
     Returns:
         The `History`, with the epochs of earlier calls.
@@ -85,7 +90,7 @@ def fit(
         )
     for each in (data, validation_data):
         _check_normalization(model, each)
-    prepare(model)
+    compilation = prepare_steps(model, synchronized, jit_compile)
     strategy = model.distribute_strategy
     batches = Batches(
         data,
@@ -94,6 +99,7 @@ def fit(
         steps_per_execution=model.steps_per_execution,
     )
     validation = validation_data and Batches(validation_data, strategy)
+    compilation.batch_size = batches.batch_size
     keras_hooks.build_from_spec(model, batches.all().element_spec)
     model.make_train_function()
     model.stop_training = False

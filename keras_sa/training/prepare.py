@@ -8,12 +8,15 @@ from keras_sa import keras_hooks
 from keras_sa.training import own_loss
 from keras_sa.training import steps
 from keras_sa.training.batch_norm import moments
+from keras_sa.training.compiled import Compilation
 
 # Between the seeds of two replicas; layers' own seeds are far from each other.
 SEED_STEP = 1_000_003
 
 
-def prepare(model: keras.Model, synchronized: bool = True) -> keras.Model:
+def prepare(
+    model: keras.Model, synchronized: bool = True, jit_compile: bool | str = "auto"
+) -> keras.Model:
     """Makes training under a `tf.distribute` strategy give one device's result.
 
     Afterwards `model.fit`, `model.evaluate` and `model.predict` are used as ever,
@@ -27,23 +30,35 @@ def prepare(model: keras.Model, synchronized: bool = True) -> keras.Model:
     mean, no metric and no batch statistic, so it can pad a batch. Random layers such
     as dropout draw other numbers in every replica.
 
+    XLA compiles what every replica computes between the sums over the replicas:
+    forward, loss and backward. A short batch is padded to a full one, so that nothing
+    is compiled twice. Batch norms that are synchronised sum on the way: with them the
+    training step of several replicas is not compiled, which is several times slower
+    on GPUs. It wasn't tried on a GPU.
+
     The detectors of this package have their own loss, see `own_loss.has_own_loss`.
-    Their batches must be full, and their batch norms are as Keras has them.
+    Their batches must be full, their batch norms are as Keras has them, and XLA can't
+    compile them.
 
     Args:
         model: A compiled model. Under a strategy, the model and its optimizer must
             have been created in its scope.
         synchronized: Whether batch norms take their statistics over all replicas.
             `False`: each replica over its own samples.
+        jit_compile: Whether XLA compiles what a replica computes. `"auto"`: on GPUs,
+            and where the model was compiled with `jit_compile=True`. Keras makes
+            its own `"auto"` a `False` under a strategy, so that only `False` here
+            switches XLA off there. What can't be compiled isn't, and one line says
+            so.
 
     Returns:
         The same model.
 
     Raises:
         ValueError: If the model is not compiled, was created outside the strategy's
-            scope, is compiled with `jit_compile=True` or with several steps an
-            execution where that is not possible, or has its own `train_step` or
-            `compute_loss`.
+            scope, is compiled with several steps an execution where that is not
+            possible, or has its own `train_step` or `compute_loss`; or if
+            `jit_compile` is of no known kind.
         RuntimeError: If the installed Keras is not the one this was written for.
 
     Example:
@@ -54,6 +69,19 @@ def prepare(model: keras.Model, synchronized: bool = True) -> keras.Model:
     ...     model.compile("sgd", "mse")
     >>> history = prepare(model).fit(np.ones((7, 4)), np.ones((7, 1)), verbose=0)
     """
+    prepare_steps(model, synchronized, jit_compile)
+    return model
+
+
+def prepare_steps(
+    model: keras.Model, synchronized: bool = True, jit_compile: bool | str = "auto"
+) -> Compilation:
+    """Does what `prepare` does, and returns what decides over XLA."""
+    if jit_compile not in (True, False, "auto"):
+        raise ValueError(
+            '`jit_compile` must be `True`, `False` or "auto". '
+            f"Received: jit_compile={jit_compile!r}"
+        )
     keras_hooks.check_keras()
     _check_model(model)
     _check_scope(model)
@@ -61,20 +89,26 @@ def prepare(model: keras.Model, synchronized: bool = True) -> keras.Model:
     keras_hooks.set_seeds(model, _seed_of_replica)
     for layer in keras_hooks.layers_of(model, keras.layers.BatchNormalization):
         keras_hooks.set_moments(layer, moments)
+    compilation = Compilation(model, jit_compile, synchronized)
     if own_loss.has_own_loss(model):
         keras_hooks.set_steps(
             model,
             train_step=functools.partial(own_loss.train_step, model, synchronized),
             test_step=functools.partial(own_loss.test_step, model),
         )
-        return model
+        distributed = compilation.distributed
+        if distributed and compilation.wanted:
+            compilation.say_not("train", "the model has its own loss")
+        keras_hooks.set_functions(model, compilation.begin, jit=not distributed)
+        return compilation
     keras_hooks.set_steps(
         model,
-        train_step=functools.partial(steps.train_step, model, synchronized),
-        test_step=functools.partial(steps.test_step, model),
-        predict_step=functools.partial(steps.predict_step, model),
+        train_step=functools.partial(steps.train_step, compilation),
+        test_step=functools.partial(steps.test_step, compilation),
+        predict_step=functools.partial(steps.predict_step, compilation),
     )
-    return model
+    keras_hooks.set_functions(model, compilation.begin, jit=False)
+    return compilation
 
 
 def _seed_of_replica():
@@ -104,11 +138,6 @@ def _check_model(model):
                 f"Received: model={model.name!r} of type {type(model).__name__}"
             )
     strategy = model.distribute_strategy
-    if strategy.num_replicas_in_sync > 1 and model.jit_compile:
-        raise ValueError(
-            "XLA can't compile a step of several replicas: compile the model with "
-            f"`jit_compile=False`. Received: jit_compile={model.jit_compile}"
-        )
     several_workers = isinstance(strategy, tf.distribute.MultiWorkerMirroredStrategy)
     if several_workers and model.steps_per_execution > 1:
         raise ValueError(

@@ -92,7 +92,9 @@ CASES = {
 LIMITS = {"float32": 1e-6, "float64": 1e-12, "mixed": 2e-3}
 
 
-def train(case: Case, strategy, prepared: bool, dtype: str = "float32") -> dict:
+def train(
+    case: Case, strategy, prepared: bool, dtype: str = "float32", xla: bool = False
+) -> dict:
     """Trains, evaluates and predicts in one of the ways.
 
     Args:
@@ -101,6 +103,9 @@ def train(case: Case, strategy, prepared: bool, dtype: str = "float32") -> dict:
         prepared: Whether with `keras_sa.training.prepare`. Without it samples of
             weight 0 are left out, because Keras counts them.
         dtype: `keras.config.floatx()`.
+        xla: Whether XLA compiles what a replica computes, if `prepared`. The network
+            then has group norms: the statistics of batch norms over all replicas
+            can't be compiled.
 
     Returns:
         `weights`, a list of arrays with those of the optimizer's loss scale;
@@ -128,7 +133,7 @@ def train(case: Case, strategy, prepared: bool, dtype: str = "float32") -> dict:
         with strategy.scope():
             # After the scope: the seeds of the layers are variables.
             keras.utils.set_random_seed(1)
-            model = _network()
+            model = _network(group_norms=xla)
             model.compile(
                 case.optimizer(),
                 "sparse_categorical_crossentropy",
@@ -136,7 +141,7 @@ def train(case: Case, strategy, prepared: bool, dtype: str = "float32") -> dict:
                 **case.compile,
             )
         if prepared:
-            prepare(model)
+            prepare(model, jit_compile=xla)
         batches = tf.data.Dataset.from_tensor_slices(data).batch(BATCH)
         model.fit(batches, epochs=EPOCHS, shuffle=False, verbose=0, **case.fit)
         evaluation = model.evaluate(batches, verbose=0)
@@ -156,7 +161,7 @@ def train(case: Case, strategy, prepared: bool, dtype: str = "float32") -> dict:
         keras.config.set_dtype_policy(previous[1])
 
 
-def _network():
+def _network(group_norms):
     import keras
 
     from keras_sa.layers import ShuffleAttention
@@ -165,7 +170,10 @@ def _network():
     x = images
     for filters in (16, 32):
         x = keras.layers.Conv2D(filters, 3, use_bias=False)(x)
-        x = keras.layers.BatchNormalization(momentum=0.9)(x)
+        if group_norms:
+            x = keras.layers.GroupNormalization(4)(x)
+        else:
+            x = keras.layers.BatchNormalization(momentum=0.9)(x)
         x = keras.layers.ReLU()(x)
     x = ShuffleAttention(groups=4)(x)
     x = keras.layers.GlobalAveragePooling2D()(x)

@@ -46,12 +46,11 @@ def test_optimizer_outside_of_the_scope_is_refused(two):
         prepare(model)
 
 
-def test_jit_compile_is_refused_on_several_replicas(two):
-    with two.scope():
-        model = network()
-        model.compile("sgd", "mse", jit_compile=True)
-    with pytest.raises(ValueError, match="jit_compile=False"):
-        prepare(model)
+def test_jit_compile_of_another_kind_is_refused():
+    model = network()
+    model.compile("sgd", "mse")
+    with pytest.raises(ValueError, match="jit_compile='no'"):
+        prepare(model, jit_compile="no")
 
 
 def test_uncompiled_model_is_refused():

@@ -37,11 +37,11 @@ def single():
     return make_strategy("single")
 
 
-def check(name, replicas, single, dtype):
+def check(name, replicas, single, dtype, xla=False):
     case = WAYS[name]
     strategy = make_strategy("mirrored", replicas=replicas)
-    result = train(case, strategy, prepared=True, dtype=dtype)
-    reference = train(case, single, prepared=False, dtype=dtype)
+    result = train(case, strategy, prepared=True, dtype=dtype, xla=xla)
+    reference = train(case, single, prepared=False, dtype=dtype, xla=xla)
     limit = LIMITS["mixed" if case.policy else dtype]
     assert difference(result, reference) <= limit
 
@@ -51,6 +51,16 @@ def check(name, replicas, single, dtype):
 def test_equals_plain_keras_on_one_device(name, single):
     # float64 leaves 1e-15 of rounding: what is not equal is wrong.
     check(name, 2, single, "float64")
+
+
+@pytest.mark.filterwarnings("ignore:.*triggered tf.function retracing")
+@pytest.mark.parametrize(
+    "name",
+    [TOGETHER, pytest.param("gradient accumulation", marks=pytest.mark.slow)],
+    ids=["together", "accumulation"],
+)
+def test_compiled_replicas_equal_plain_keras_on_one_device(name, single):
+    check(name, 2, single, "float64", xla=True)
 
 
 @pytest.mark.slow

@@ -1,0 +1,159 @@
+"""What a replica computes by itself: without assignments and without collectives.
+
+That is what XLA can compile under every strategy. Weights and state go in as tensors;
+outputs, loss, gradients and new state come out.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import keras
+
+from keras_sa import keras_hooks
+from keras_sa.training.batch_norm import BatchRows
+from keras_sa.training.batch_norm import batch_rows
+from keras_sa.training.compiled import Compilation
+from keras_sa.training.replica_batch import Batch
+
+SCALAR_LOSS = (
+    "a loss gives one number for the batch, and can't leave out the rows that pad it"
+)
+
+
+@dataclass(frozen=True)
+class LossScale:
+    """How a replica's mean becomes its part of the loss of the whole batch.
+
+    Args:
+        part: Factor of the mean over the replica's rows.
+        output: Factor that makes it the mean over the replica's samples.
+        gradient: Factor of the loss before its gradient is taken, against underflow.
+        samples: Number of samples that batch norms divide by.
+    """
+
+    part: Any
+    output: Any
+    gradient: Any
+    samples: Any
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a replica has computed.
+
+    Args:
+        y_pred: The network's output for all rows.
+        loss: The replica's part of the loss.
+        outputs: The mean loss of each output over the replica's samples, if there are
+            several.
+        gradients: Of the loss, for the trainable weights.
+        updates: Pairs of a variable and its new value.
+    """
+
+    y_pred: Any
+    loss: Any = None
+    outputs: Any = ()
+    gradients: Any = ()
+    updates: Any = ()
+
+    def assign_updates(self) -> None:
+        """Gives the variables their new values."""
+        for variable, value in self.updates:
+            variable.assign(value)
+
+
+def compute(
+    compilation: Compilation,
+    kind: str,
+    batch: Batch,
+    scale: LossScale | None = None,
+) -> Outcome:
+    """Calls the model on a replica's batch.
+
+    Args:
+        compilation: Whether XLA compiles it.
+        kind: `"train"`, `"test"` or `"predict"`.
+        batch: The replica's batch.
+        scale: For the loss; not for `"predict"`.
+    """
+    import tensorflow as tf
+
+    model = compilation.model
+    trainable = list(model.trainable_weights)
+    chosen = {id(variable) for variable in trainable}
+    others = [*model.variables, *model.metrics_variables]
+    variables = trainable + [v for v in others if id(v) not in chosen]
+    changed = []
+    synchronized = compilation.synchronized
+    present, y, weights = batch.present, batch.y, batch.weights
+    arguments = (batch.x, y, weights, present, scale and vars(scale))
+
+    def work(values, arguments, xla):
+        x, y, weights, present, scale = arguments
+        rows = tf.shape(keras.tree.flatten(x)[0])[0]
+        with tf.GradientTape(watch_accessed_variables=False) as tape:
+            watched = values[: len(trainable)] if kind == "train" else []
+            tape.watch(watched)
+            scope = keras.StatelessScope(
+                list(zip(variables, values, strict=True)), collect_losses=True
+            )
+            with scope:
+                if kind == "train":
+                    norms = BatchRows(rows, present, scale["samples"], synchronized)
+                    with batch_rows(norms):
+                        y_pred = model(x, training=True)
+                else:
+                    y_pred = model(x, training=False)
+                loss, outputs = None, []
+                if kind != "predict":
+                    loss, outputs = _loss(
+                        model, y, y_pred, weights, present, scale, not xla
+                    )
+                scaled = loss * tf.cast(scale["gradient"], loss.dtype) if watched else 0
+        gradients = [
+            g if g is None else tf.convert_to_tensor(g)
+            for g in (tape.gradient(scaled, watched) if watched else ())
+        ]
+        new = [scope.get_current_value(variable) for variable in variables]
+        pairs = zip(variables, values, new, strict=True)
+        found = [(v, now) for v, before, now in pairs if now is not before]
+        changed[:] = [variable for variable, _ in found]
+        return y_pred, loss, outputs, gradients, [value for _, value in found]
+
+    values = [tf.convert_to_tensor(variable.value) for variable in variables]
+    if compilation.decide(kind):
+        compiled = tf.function(
+            lambda values, arguments: work(values, arguments, xla=True),
+            autograph=False,
+            jit_compile=True,
+        )
+        try:
+            *results, updates = compiled(values, arguments)
+        except keras_hooks.ScalarLossError:
+            compilation.say_not(kind, SCALAR_LOSS)
+            *results, updates = work(values, arguments, xla=False)
+    else:
+        *results, updates = work(values, arguments, xla=False)
+    return Outcome(*results, updates=list(zip(changed, updates, strict=True)))
+
+
+def _loss(model, y, y_pred, weights, present, scale, gather):
+    """The replica's part of the loss, and the losses of the outputs."""
+    import tensorflow as tf
+
+    losses, outputs = keras_hooks.additional_losses(model), []
+    if model.loss is not None:
+        if present is not None:
+            # What Keras notes of masks at tensors counts rows that only pad.
+            y_pred = keras.tree.map_structure(tf.identity, y_pred)
+        loss, outputs = keras_hooks.data_loss(
+            model, y, y_pred, weights, present, gather
+        )
+        losses.append(tf.reduce_sum(loss) * tf.cast(scale["part"], loss.dtype))
+        outputs = [each * tf.cast(scale["output"], each.dtype) for each in outputs]
+    if not losses:
+        raise ValueError(
+            "There is no loss: compile the model with `loss=...`. "
+            f"Received: model={model.name!r}"
+        )
+    return tf.add_n([tf.cast(loss, losses[-1].dtype) for loss in losses]), outputs
