@@ -51,6 +51,10 @@ def train(
     label_smoothing: Annotated[
         float | None, typer.Option(help="Taken from the label; 0 is off.")
     ] = None,
+    sync_batch_norm: Annotated[
+        bool | None,
+        typer.Option(help="Batch statistics over all devices, or each its own."),
+    ] = None,
     seed: shared_options.Seed = 0,
     save_every: shared_options.SaveEvery = None,
     skip_bad_images: Annotated[
@@ -86,6 +90,7 @@ def train(
         epochs=epochs,
         image_size=image_size,
         policy=policy,
+        sync_batch_norm=sync_batch_norm,
         augmentation=_changed(
             chosen.augmentation,
             rand_augment=rand_augment,

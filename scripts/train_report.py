@@ -28,6 +28,8 @@ def report_plan(session, model, memory, name):
         "global batch": f"{data.batch_size}, {data.batch_size // replicas} a device",
         "steps": f"{data.steps_per_epoch} an epoch, {session.recipe.epochs} epochs",
         "learning rate": _learning_rate(session),
+        "batch statistics": _batch_statistics(session.recipe),
+        "XLA": _xla(model, session.recipe),
         "parameters": f"{model.count_params():,}",
         "memory a device": f"about {sum(memory.values()) / 1e9:.2f} GB ("
         + ", ".join(f"{part} {size / 1e9:.2f}" for part, size in memory.items())
@@ -51,6 +53,22 @@ def _learning_rate(session):
     published = f"{recipe.learning_rate:g} for a batch of {recipe.batch_size}"
     how = "in proportion to" if session.learning_rate is None else "instead of"
     return f"{used:g}, {how} {published}"
+
+
+def _batch_statistics(recipe):
+    if recipe.freeze_batch_norms:
+        return "kept"
+    return "over all devices" if recipe.sync_batch_norm else "of each device"
+
+
+def _xla(model, recipe):
+    from keras_sa.training.compiled import Compilation
+
+    compilation = Compilation(model, synchronized=recipe.sync_batch_norm)
+    if not compilation.wanted:
+        return "not used: for GPUs"
+    reason = compilation.reason_against("train")
+    return f"not used: {reason}" if reason else "compiles what a device computes"
 
 
 def _devices(strategy):

@@ -41,6 +41,8 @@ class Recipe:
         augmentation: Of the training images.
         head_epochs: How many epochs only the last layer is trained, before all.
         freeze_batch_norms: Whether batch norms stay in inference mode.
+        sync_batch_norm: Whether batch norms take their statistics over all devices,
+            which gives one device's result, or each device over its own images.
     """
 
     command: str
@@ -62,6 +64,7 @@ class Recipe:
     augmentation: Augmentation = Augmentation()
     head_epochs: int = 0
     freeze_batch_norms: bool = False
+    sync_batch_norm: bool = True
 
     def scaled_learning_rate(self, batch_size: int) -> float:
         """The learning rate in proportion to the batch size."""
@@ -87,6 +90,8 @@ _PUBLISHED = Recipe(
     expected="the paper's claim: 77.72 % top-1, 93.80 % top-5; " + NOT_MEASURED,
     model="SAResNet50",
     model_options=MappingProxyType({"weights": None}),
+    # As published, and XLA compiles it.
+    sync_batch_norm=False,
 )
 _SMALL = {"weights": None, "stem": "small", "attention_options": {"groups": 4}}
 

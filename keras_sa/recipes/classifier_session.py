@@ -70,7 +70,11 @@ class Session(TrainingSession):
 
     def train(self, model: keras.Model, callbacks: Sequence, **options) -> None:
         recipe = self.recipe
-        options |= {"callbacks": callbacks, "validation_data": self.validation}
+        options |= {
+            "callbacks": callbacks,
+            "validation_data": self.validation,
+            "synchronized": recipe.sync_batch_norm,
+        }
         if recipe.head_epochs:
             self.fit(model, recipe.head_epochs, "head_state", **options)
             self.compile(model, head_only=False)

@@ -81,6 +81,8 @@ def unpack(data, full: FullBatch | None) -> Batch:
     x, y, weights = keras.utils.unpack_x_y_sample_weight(data)
     first = keras.tree.flatten(x)[0]
     if weights is None and first.shape[0]:
+        if full is not None:
+            full.rows(first.shape[0])
         count = tf.constant(float(first.shape[0]))
         return Batch(x, y, None, None, count, lambda v: v, y, None)
 

@@ -2,7 +2,8 @@
 
 Trains a small network in many ways with plain Keras on one device, with
 `keras_sa.training.prepare` on 1, 2 and 4 replicas of one process, and on 2 worker
-processes, and compares the final weights, the evaluation and the predictions.
+processes, each also with XLA in every replica, and compares the final weights, the
+evaluation and the predictions. With XLA the network has group norms.
 """
 
 import sys
@@ -18,6 +19,7 @@ from keras_sa.scripts.checks.distributed_cases import difference
 from keras_sa.scripts.checks.distributed_cases import train
 
 WORKERS = "2 workers"
+XLA = ", XLA"
 
 
 def verify_distributed(
@@ -30,6 +32,7 @@ def verify_distributed(
     float64: Annotated[
         bool, typer.Option(help="Also in float64, where rounding hides nothing.")
     ] = False,
+    xla: Annotated[bool, typer.Option(help="Also with XLA in every replica.")] = True,
     csv: Annotated[Path | None, typer.Option(help="Also write the table here.")] = None,
     worker_directory: Annotated[Path | None, typer.Option(hidden=True)] = None,
 ) -> None:
@@ -45,12 +48,12 @@ def verify_distributed(
         raise typer.BadParameter(f"no mode has {only} in its name: {list(CASES)}")
     runs = list(_runs(names, float64))
     if worker_directory is not None:
-        _run_worker(runs, worker_directory)
+        _run_worker(runs, worker_directory, xla)
         return
     with tempfile.TemporaryDirectory() as directory:
         if workers:
-            _launch_workers(only or [], float64, Path(directory))
-        rows = _compare(runs, Path(directory) if workers else None)
+            _launch_workers(only or [], float64, Path(directory), xla)
+        rows = _compare(runs, Path(directory) if workers else None, xla)
     report("Largest relative difference to plain Keras on one device", rows, csv)
     wrong = [row for row in rows if row["verdict"] != "right"]
     print(f"{len(rows) - len(wrong)} of {len(rows)} rows within their limits")
@@ -66,7 +69,7 @@ def _runs(names, float64):
             yield name, case, "float64"
 
 
-def _compare(runs, worker_directory):
+def _compare(runs, worker_directory, xla):
     from keras_sa.training import make_strategy
 
     single = make_strategy("single")
@@ -77,17 +80,21 @@ def _compare(runs, worker_directory):
     }
     rows = []
     for number, (name, case, dtype) in enumerate(runs):
-        reference = train(case, single, prepared=False, dtype=dtype)
-        found = {
-            column: difference(train(case, strategies[column], True, dtype), reference)
-            for column in reversed(strategies)
-        }
-        if worker_directory is not None and case.workers:
-            result = _load(worker_directory / f"{number}.npz")
-            found[WORKERS] = difference(result, reference)
+        found = {}
+        for suffix in _suffixes(xla):
+            reference = train(case, single, False, dtype, xla=bool(suffix))
+            for column in reversed(strategies):
+                result = train(case, strategies[column], True, dtype, xla=bool(suffix))
+                found[column + suffix] = difference(result, reference)
+            if worker_directory is not None and case.workers:
+                result = _load(worker_directory / f"{number}{suffix}.npz")
+                found[WORKERS + suffix] = difference(result, reference)
         limit = LIMITS["mixed" if case.policy else dtype]
         cells = {
-            column: f"{found[column]:.1e}" if column in found else "-"
+            column + suffix: f"{found[column + suffix]:.1e}"
+            if column + suffix in found
+            else "-"
+            for suffix in _suffixes(xla)
             for column in (*reversed(strategies), WORKERS)
         }
         row = {
@@ -103,12 +110,18 @@ def _compare(runs, worker_directory):
     return rows
 
 
-def _launch_workers(only, float64, directory):
+def _suffixes(xla):
+    """Of the columns without and with XLA."""
+    return ("", XLA) if xla else ("",)
+
+
+def _launch_workers(only, float64, directory, xla=False):
     from keras_sa.training.cluster.launch import launch
 
     command = [sys.executable, __file__, "--worker-directory", str(directory)]
     if float64:
         command.append("--float64")
+    command.append("--xla" if xla else "--no-xla")
     lines = []
     code = launch(
         [*command, *(part for each in only for part in ("--only", each))],
@@ -120,16 +133,16 @@ def _launch_workers(only, float64, directory):
         raise typer.Exit(code)
 
 
-def _run_worker(runs, directory):
+def _run_worker(runs, directory, xla):
     from keras_sa.training import make_strategy
     from keras_sa.training.cluster.strategy import is_chief
 
     strategy = make_strategy("multi_worker")
     for number, (_, case, dtype) in enumerate(runs):
-        if case.workers:
-            result = train(case, strategy, prepared=True, dtype=dtype)
+        for suffix in _suffixes(xla) if case.workers else ():
+            result = train(case, strategy, True, dtype, xla=bool(suffix))
             if is_chief(strategy):
-                _save(directory / f"{number}.npz", result)
+                _save(directory / f"{number}{suffix}.npz", result)
 
 
 def _save(path, result):

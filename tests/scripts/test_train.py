@@ -15,6 +15,7 @@ from sklearn import datasets
 
 from keras_sa.data import MissingSplitError
 from keras_sa.data.bad_images import read_report
+from keras_sa.recipes import session
 from keras_sa.recipes.classification import get_recipe
 from keras_sa.recipes.classifier_session import load_trained
 from keras_sa.recipes.detector_session import load_detector
@@ -265,6 +266,29 @@ def test_dry_run_only_tells(tmp_path, arguments):
     for part in ("CPU:0", "32 a device", "4 an epoch", "parameters", "GB"):
         assert part in output
     assert not directory.exists()
+
+
+@pytest.mark.parametrize(
+    "option, said",
+    [((), "over all devices"), (("--no-sync-batch-norm",), "of each device")],
+    ids=["recipe", "option"],
+)
+def test_dry_run_tells_batch_statistics_and_xla(tmp_path, arguments, option, said):
+    options = ("--directory", tmp_path / "run", "--dry-run", *option)
+    lines = run("train", *arguments, *options).output.splitlines()
+    assert any("batch statistics" in line and said in line for line in lines)
+    assert any("XLA" in line and "not used: for GPUs" in line for line in lines)
+
+
+def test_batch_statistics_of_each_device_are_trained_with(
+    tmp_path, arguments, monkeypatch
+):
+    found = {}
+    monkeypatch.setattr(session, "fit", lambda *args, **options: found.update(options))
+    options = ("--directory", tmp_path / "run", "--no-sync-batch-norm")
+    # Nothing is trained, so that there is no result to tell.
+    run("train", *arguments, *options, code=1)
+    assert found["synchronized"] is False
 
 
 def test_unfinished_training_has_no_model(tmp_path):

@@ -71,6 +71,22 @@ def test_compiled_replicas_give_the_result_of_one_device(two, outputs):
     check(result(two, True, data, **options), one)
 
 
+def test_one_device_without_a_strategy_compiles_its_update_too(monkeypatch):
+    single, data = tf.distribute.get_strategy(), batches()
+    plain = result(single, False, data, norms=True)
+    compiled, function = [], tf.function
+
+    def counting(*args, **options):
+        compiled.append(options.get("jit_compile"))
+        return function(*args, **options)
+
+    monkeypatch.setattr(tf, "function", counting)
+    check(result(single, True, data, norms=True), plain)
+    # Forward and backward, the update, the evaluation, and the prediction twice: Keras
+    # traces it for the first batch's shape, then for any.
+    assert compiled.count(True) == 5
+
+
 def test_statistics_of_each_replica_are_compiled(two):
     options = {"synchronized": False, "norms": True}
     plain = result(two, False, batches(), **options)
@@ -124,6 +140,29 @@ def test_what_the_model_was_compiled_with_counts(two, compiled, capsys):
         model = network(jit_compile=compiled)
     fit(model, batches(), verbose=0)
     assert ("Compiling the training step" in capsys.readouterr().out) == compiled
+
+
+class Stop(keras.callbacks.Callback):
+    def on_train_batch_end(self, batch, logs=None):
+        # The state after the second of three batches is saved already.
+        if batch == 2:
+            raise KeyboardInterrupt
+
+
+def test_a_training_goes_on_at_a_short_batch_bit_for_bit(two, tmp_path):
+    def trained(directory, callbacks=()):
+        keras.utils.set_random_seed(0)
+        with two.scope():
+            model = network()
+        options = {"directory": directory, "save_every": 1, "jit_compile": True}
+        fit(model, batches(), verbose=0, callbacks=callbacks, **options)
+        return model.get_weights()
+
+    whole = trained(tmp_path / "whole")
+    with pytest.raises(KeyboardInterrupt):
+        trained(tmp_path / "parts", [Stop()])
+    for a, b in zip(trained(tmp_path / "parts"), whole, strict=True):
+        np.testing.assert_array_equal(a, b)
 
 
 def test_short_batches_are_padded_with_copies_of_samples():

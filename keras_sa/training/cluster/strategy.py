@@ -1,11 +1,15 @@
 """`tf.distribute` strategies by name."""
 
 import signal
+import subprocess
 import threading
 
 from keras_sa.training.cluster.members import check_connections
 from keras_sa.training.cluster.members import cluster_of
 from keras_sa.training.cluster.members import cluster_resolver
+
+# In MB, where a GPU can't be asked.
+FREE_MEMORY = 8192
 
 
 def make_strategy(
@@ -20,9 +24,10 @@ def make_strategy(
             several devices of this machine. `"multi_worker"`: several processes,
             on one machine or many, as `TF_CONFIG` or Slurm says. `"auto"`: mirrored
             if this machine has several GPUs, else single.
-        replicas: For `"mirrored"`, how many GPUs to use; all of them by default.
-            Without a GPU, into how many logical devices to cut the CPU, to try
-            things out. The default is 2 then.
+        replicas: For `"mirrored"`, how many GPUs to use; all of them by default. To
+            try things out it may be more than there are: then the first one is cut
+            into logical devices, or the CPU if there is none. Without a GPU the
+            default is 2.
         timeout: For `"multi_worker"`, how many seconds to wait for the other
             workers to answer; 0 doesn't ask them.
 
@@ -31,8 +36,8 @@ def make_strategy(
         `with strategy.scope():`.
 
     Raises:
-        ValueError: If the name is unknown or the machine doesn't have the devices.
-        RuntimeError: If the CPU can't be cut into logical devices any more.
+        ValueError: If the name or `replicas` is wrong.
+        RuntimeError: If a device can't be cut into logical ones any more.
         ConnectionError: If another worker can't be reached.
 
     Example:
@@ -76,20 +81,36 @@ def use_logical_cpus(count: int) -> None:
     """
     import tensorflow as tf
 
-    cpu = tf.config.list_physical_devices("CPU")[0]
-    devices = tf.config.get_logical_device_configuration(cpu) or [None]
-    if len(devices) >= count:
+    _cut("CPU", [tf.config.LogicalDeviceConfiguration()] * count)
+
+
+def _cut(kind, parts):
+    """Cuts the first device of a kind into logical ones."""
+    import tensorflow as tf
+
+    device = tf.config.list_physical_devices(kind)[0]
+    devices = tf.config.get_logical_device_configuration(device) or [None]
+    if len(devices) >= len(parts):
         return
     try:
-        tf.config.set_logical_device_configuration(
-            cpu, [tf.config.LogicalDeviceConfiguration()] * count
-        )
+        tf.config.set_logical_device_configuration(device, parts)
     except RuntimeError as error:
         raise RuntimeError(
-            "The CPU can be cut into several devices only before anything is "
+            f"The {kind} can be cut into several devices only before anything is "
             "computed: make the strategy first. Received: "
-            f"replicas={count}, devices={len(devices)}"
+            f"replicas={len(parts)}, devices={len(devices)}"
         ) from error
+
+
+def _free_memory():
+    """Of a GPU in MB; TensorFlow knows it only when it has set up its devices."""
+    query = ["nvidia-smi", "--query-gpu=memory.free", "--format=csv,noheader,nounits"]
+    try:
+        answer = subprocess.run(query, capture_output=True, text=True, check=True)
+        # Which of them is the first one that TensorFlow sees isn't said.
+        return min(int(line) for line in answer.stdout.split())
+    except (OSError, subprocess.CalledProcessError, ValueError):
+        return FREE_MEMORY
 
 
 def _single(replicas, timeout):
@@ -105,15 +126,26 @@ def _mirrored(replicas, timeout):
     gpus = len(tf.config.list_physical_devices("GPU"))
     if gpus:
         replicas = replicas or gpus
-        if replicas > gpus:
-            raise ValueError(
-                f"This machine has {gpus} GPUs. Received: replicas={replicas}"
-            )
-        return tf.distribute.MirroredStrategy([f"GPU:{i}" for i in range(replicas)])
+        if replicas <= gpus:
+            return tf.distribute.MirroredStrategy([f"GPU:{i}" for i in range(replicas)])
+        part = tf.config.LogicalDeviceConfiguration(_free_memory() * 4 // 5 // replicas)
+        _cut("GPU", [part] * replicas)
+        print(
+            f"This machine has {gpus} GPUs: the first one is cut into {replicas} "
+            "logical ones, which is for trying out and not faster.",
+            flush=True,
+        )
+        return _without_collectives("GPU", replicas)
     replicas = replicas or 2
     use_logical_cpus(replicas)
+    return _without_collectives("CPU", replicas)
+
+
+def _without_collectives(kind, replicas):
+    import tensorflow as tf
+
     return tf.distribute.MirroredStrategy(
-        [f"CPU:{i}" for i in range(replicas)],
+        [f"{kind}:{i}" for i in range(replicas)],
         # The default, collectives, can't be used twice with different numbers of
         # devices in a process, nor with several steps an execution.
         cross_device_ops=tf.distribute.ReductionToOneDevice(),

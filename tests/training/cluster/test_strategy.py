@@ -11,6 +11,7 @@ import pytest
 import tensorflow as tf
 
 from keras_sa.training import make_strategy
+from keras_sa.training.cluster import strategy
 from keras_sa.training.cluster.launch import free_addresses
 from keras_sa.training.cluster.launch import worker_environment
 from keras_sa.training.cluster.members import Cluster
@@ -49,6 +50,29 @@ def test_too_many_devices_are_refused_once_devices_are_set_up():
     tf.constant(1)
     with pytest.raises(RuntimeError, match="replicas=64"):
         make_strategy("mirrored", replicas=64)
+
+
+@pytest.mark.parametrize("gpus, replicas, parts", [(1, 2, 2), (2, 4, 4), (2, 2, 0)])
+def test_too_few_gpus_are_cut(gpus, replicas, parts, monkeypatch, capsys):
+    found, cut = [f"GPU {i}" for i in range(gpus)], []
+    config = tf.config
+    monkeypatch.setattr(config, "list_physical_devices", lambda kind: found)
+    monkeypatch.setattr(config, "get_logical_device_configuration", lambda gpu: None)
+    monkeypatch.setattr(
+        config, "set_logical_device_configuration", lambda *given: cut.append(given)
+    )
+    monkeypatch.setattr(strategy, "_free_memory", lambda: 10_000)
+    monkeypatch.setattr(
+        tf.distribute, "MirroredStrategy", lambda devices, **options: devices
+    )
+    devices = make_strategy("mirrored", replicas=replicas)
+    assert devices == [f"GPU:{i}" for i in range(replicas)]
+    assert ("for trying out" in capsys.readouterr().out) == bool(parts)
+    assert len(cut) == bool(parts)
+    if parts:
+        assert cut[0][0] == "GPU 0"
+        limits = [part.memory_limit for part in cut[0][1]]
+        assert limits == [8000 // parts] * parts
 
 
 def test_cluster_must_be_said():
