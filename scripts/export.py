@@ -82,9 +82,6 @@ def _load(path, image_size, normalize, mean, std):
     """The network, the names of its classes if known, and what prepares its images."""
     import keras
 
-    # Saved models find our layers by their registered names.
-    import keras_sa.layers
-    import keras_sa.serving.fusion.gates  # noqa: F401
     from keras_sa.recipes.classifier_session import image_options
     from keras_sa.recipes.classifier_session import load_trained
     from keras_sa.serving.image_input import image_shape

@@ -1,6 +1,5 @@
 """`keras-sa`: all commands under one name."""
 
-import os
 from typing import Annotated
 
 import typer
@@ -16,6 +15,7 @@ from keras_sa.scripts.explain import explain
 from keras_sa.scripts.export import export
 from keras_sa.scripts.launch import launch
 from keras_sa.scripts.predict import predict
+from keras_sa.scripts.quiet_tensorflow import quiet_tensorflow
 from keras_sa.scripts.serve import serve
 from keras_sa.scripts.studies.compare import compare
 from keras_sa.scripts.studies.figures import figures
@@ -29,36 +29,34 @@ app = typer.Typer(
     pretty_exceptions_show_locals=False,
     help="SA-Net (shuffle attention) for Keras 3 and TensorFlow.",
 )
-COMMANDS = (
-    demo,
-    train,
-    evaluate,
-    compare,
-    predict,
-    explain,
-    launch,
-    export,
-    figures,
-    serve,
-    client,
-    convert,
-    weights,
-    shapes,
-)
-for command in COMMANDS:
-    app.command()(command)
-app.add_typer(benchmark.app, name="benchmark")
-app.add_typer(detect.app, name="detect")
+# By what they are for, in this order.
+COMMANDS = {
+    "Try": (demo, shapes),
+    "Train": (train, launch, evaluate),
+    "Use": (predict, explain, convert, weights),
+    "Serve": (export, serve, client),
+    "Study": (compare, figures),
+}
+for purpose, commands in COMMANDS.items():
+    for command in commands:
+        app.command(rich_help_panel=purpose)(command)
+app.add_typer(detect.app, name="detect", rich_help_panel="Train")
+app.add_typer(benchmark.app, name="benchmark", rich_help_panel="Study")
 
 
 @app.callback()
 def main(
     traceback: Annotated[
-        bool, typer.Option(help="Print where an error of the input was found.")
+        bool,
+        typer.Option(
+            "--traceback",
+            help="Print where an error of the input was found, and what TensorFlow "
+            "says as it starts.",
+        ),
     ] = False,
 ) -> None:
-    # TensorFlow's start-up messages would drown what a command prints.
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    if not traceback:
+        quiet_tensorflow()
 
 
 if __name__ == "__main__":

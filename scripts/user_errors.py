@@ -1,5 +1,7 @@
 """What a command prints when something is wrong with what it was given."""
 
+import sys
+
 import typer
 from typer.core import TyperGroup
 
@@ -36,7 +38,9 @@ def message_for_users(error: Exception) -> str | None:
         module = f"{last.tb_frame.f_globals.get('__name__')}."
         if module.startswith(SOURCES) or getattr(error, "filename", None) is not None:
             return str(error)
-    # An error of `tf.data`: all is loaded that this imports.
+    if "tensorflow" not in sys.modules:
+        # Then it is no error of `tf.data`, and importing that would take seconds.
+        return None
     from keras_sa.data.bad_images import undecodable_images
     from keras_sa.data.coco.reader import unusable_image
 

@@ -1,8 +1,9 @@
 """A parallel map over the rows of batches, in which single rows may fail."""
 
-import os
 from collections.abc import Callable
 from collections.abc import Sequence
+
+from keras_sa.utils.cpu_count import cpu_count
 
 
 def guarded_map(
@@ -33,7 +34,7 @@ def guarded_map(
     """
     import tensorflow as tf
 
-    workers = len(os.sched_getaffinity(0))
+    workers = cpu_count()
 
     def run(batch):
         shared = {name: batch[name] for name in scalars}

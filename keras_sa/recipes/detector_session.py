@@ -76,9 +76,6 @@ def load_detector(directory: str | Path) -> tuple[keras.Model, dict]:
         FileNotFoundError: If there is no finished training.
         ValueError: If it is the training of another kind of network.
     """
-    # Saved models find our classes by their registered names.
-    import keras_sa.detection  # noqa: F401
-
     return load_finished(directory, "sides")
 
 

@@ -176,9 +176,6 @@ def load_finished(directory: str | Path, key: str) -> tuple[keras.Model, dict]:
         FileNotFoundError: If there is no finished training.
         ValueError: If it is the training of another kind of network.
     """
-    # Saved models find our layers by their registered names.
-    import keras_sa.layers  # noqa: F401
-
     directory = Path(directory)
     for name in (SETTINGS, MODEL):
         if not (directory / name).is_file():

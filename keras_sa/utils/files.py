@@ -1,5 +1,6 @@
 """Writing files so that nobody ever reads half of one."""
 
+import errno
 import os
 import tempfile
 from collections.abc import Iterator
@@ -23,11 +24,24 @@ def write_atomically(path: Path, content: bytes | memoryview | str) -> None:
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
-    directory = os.open(path.parent, os.O_RDONLY)
+    _sync_folder(path.parent)
+
+
+def _sync_folder(folder):
+    """Makes the names in a folder last, where a folder can be opened."""
     try:
-        os.fsync(directory)
+        opened = os.open(folder, os.O_RDONLY)
+    except PermissionError:
+        # Windows opens no folders.
+        return
+    try:
+        os.fsync(opened)
+    except OSError as error:
+        # Some file systems can't do it, such as shared ones of macOS.
+        if error.errno not in (errno.EINVAL, errno.ENOTSUP):
+            raise
     finally:
-        os.close(directory)
+        os.close(opened)
 
 
 @contextmanager

@@ -1,6 +1,5 @@
 """A network in every file format, run by the format's own runtime."""
 
-import os
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -197,9 +196,6 @@ def _keras_function(network):
 def _open_keras(path):
     import keras
 
-    import keras_sa.layers
-    import keras_sa.serving.fusion.gates  # noqa: F401
-
     return _keras_function(keras.saving.load_model(path, compile=False))
 
 
@@ -217,11 +213,12 @@ def _open_saved_model(path):
 
 
 def _open_onnx(path):
+    from keras_sa.utils.cpu_count import cpu_count
     from keras_sa.utils.extras import require_extra
 
     runtime = require_extra("onnxruntime", "onnx")
     options = runtime.SessionOptions()
-    options.intra_op_num_threads = len(os.sched_getaffinity(0))
+    options.intra_op_num_threads = cpu_count()
     session = runtime.InferenceSession(
         str(path), options, providers=["CPUExecutionProvider"]
     )
@@ -239,12 +236,11 @@ def _open_openvino(path):
 
 
 def _open_litert(path):
+    from keras_sa.utils.cpu_count import cpu_count
     from keras_sa.utils.extras import require_extra
 
     runtime = require_extra("ai_edge_litert.interpreter", "litert")
-    interpreter = runtime.Interpreter(
-        str(path), num_threads=len(os.sched_getaffinity(0))
-    )
+    interpreter = runtime.Interpreter(str(path), num_threads=cpu_count())
     index = interpreter.get_input_details()[0]["index"]
     shapes = []
 

@@ -2,6 +2,7 @@
 
 import math
 import os
+import platform
 import random
 import statistics
 import tempfile
@@ -37,6 +38,11 @@ def input_pipeline(
     """Images/s per core: decode, random crop, flip, normalise, make a batch."""
     from keras_sa.scripts.benchmarks.report import report
 
+    if not hasattr(os, "sched_setaffinity"):
+        raise RuntimeError(
+            "`keras-sa benchmark input` measures on one core, which Linux alone lets a "
+            f"process ask for. Received: {platform.system()}"
+        )
     contenders = {"Pillow": _pillow, "plain tf.data": _plain, "keras_sa.data": _ours}
     speeds = {name: [] for name in contenders}
     with tempfile.TemporaryDirectory() as folder:

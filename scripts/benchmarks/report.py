@@ -1,7 +1,6 @@
 """What every benchmark prints and writes: the machine, the times, the ratios."""
 
 import csv
-import os
 import platform
 import statistics
 from importlib import metadata
@@ -11,6 +10,7 @@ from rich.console import Console
 from rich.table import Table
 
 from keras_sa.scripts.benchmarks.timing import median_ratio
+from keras_sa.utils.cpu_count import cpu_count
 
 PACKAGES = ("tensorflow", "keras", "numpy")
 
@@ -18,7 +18,7 @@ PACKAGES = ("tensorflow", "keras", "numpy")
 def machine() -> str:
     """One line about what the figures were measured on."""
     versions = ", ".join(f"{name} {metadata.version(name)}" for name in PACKAGES)
-    count = len(os.sched_getaffinity(0))
+    count = cpu_count()
     cores = "1 core" if count == 1 else f"{count} cores"
     return f"{platform.machine()}, {cores}, {platform.system()}; {versions}"
 

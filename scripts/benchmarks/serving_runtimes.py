@@ -1,6 +1,5 @@
 """Networks in the runtimes that `benchmark_serving.py` compares."""
 
-import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -8,7 +7,6 @@ SIZE = 224
 KERAS, PLAIN, SA = "keras.applications.ResNet50", "no attention", "SA"
 NETWORKS = {PLAIN: None, SA: "sa"}
 PYTORCH = "PyTorch"
-THREADS = len(os.sched_getaffinity(0))
 
 
 def write_networks(folder: Path, formats: list[str]) -> None:
@@ -68,11 +66,12 @@ def _signature(model, name, inputs):
 
 
 def onnx_runtime(folder: Path, batch: int) -> dict[str, Callable]:
+    from keras_sa.utils.cpu_count import cpu_count
     from keras_sa.utils.extras import require_extra
 
     runtime = require_extra("onnxruntime", "onnx")
     options = runtime.SessionOptions()
-    options.intra_op_num_threads = THREADS
+    options.intra_op_num_threads = cpu_count()
     images = {"images": random_images(batch)}
 
     def function(name):
@@ -85,12 +84,13 @@ def onnx_runtime(folder: Path, batch: int) -> dict[str, Callable]:
 
 
 def openvino(folder: Path, batch: int) -> dict[str, Callable]:
+    from keras_sa.utils.cpu_count import cpu_count
     from keras_sa.utils.extras import require_extra
 
     core = require_extra("openvino", "openvino").Core()
     options = {
         "PERFORMANCE_HINT": "LATENCY",
-        "INFERENCE_NUM_THREADS": THREADS,
+        "INFERENCE_NUM_THREADS": cpu_count(),
         # Without it newer processors compute in bfloat16.
         "INFERENCE_PRECISION_HINT": "f32",
     }

@@ -1,6 +1,5 @@
 """Compares attention modules on a data set, over several seeds."""
 
-import os
 import time
 from pathlib import Path
 from typing import Annotated
@@ -248,5 +247,4 @@ def _run(training, seed, settings, train, test):
 
 
 if __name__ == "__main__":
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     typer.run(compare)

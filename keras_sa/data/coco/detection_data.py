@@ -1,6 +1,5 @@
 """Images with objects as batches for detectors."""
 
-import os
 from dataclasses import dataclass
 from dataclasses import field
 
@@ -14,6 +13,7 @@ from keras_sa.data.sources.source import IndexedSource
 from keras_sa.data.sources.source import Source
 from keras_sa.data.stateless_seeds import CROP
 from keras_sa.data.stateless_seeds import seed_for
+from keras_sa.utils.cpu_count import cpu_count
 from keras_sa.utils.normalization import normalized
 from keras_sa.utils.resize_within import resize_within
 
@@ -159,7 +159,7 @@ class DetectionData:
     def _prepared(self, examples, rows):
         elements = examples.map(
             self._element,
-            num_parallel_calls=len(os.sched_getaffinity(0)),
+            num_parallel_calls=cpu_count(),
             deterministic=True,
         )
         padding = {"boxes": -1.0, "classes": -1, "ignored": False, "image_size": 0.0}

@@ -14,6 +14,8 @@ from contextlib import ExitStack
 from keras_sa.training.preemption import EXIT_PREEMPTED
 
 POLL = 0.1
+# Windows has no SIGKILL, and ends a process by SIGTERM as surely.
+KILL = getattr(signal, "SIGKILL", signal.SIGTERM)
 
 
 def launch(
@@ -128,7 +130,7 @@ class _Workers:
         return self
 
     def __exit__(self, *_):
-        self._signal(signal.SIGKILL)
+        self._signal(KILL)
         for process, reader in zip(self.processes, self.readers, strict=True):
             process.wait()
             reader.join()
@@ -152,7 +154,7 @@ class _Workers:
             if deadline is not None and time.monotonic() > deadline:
                 running = [i for i, code in enumerate(codes) if code is None]
                 self.write(f"[launch] workers {running} don't end: SIGKILL")
-                self._signal(signal.SIGKILL)
+                self._signal(KILL)
                 return _exit_code(failure or 1, False)
             time.sleep(POLL)
 
@@ -164,8 +166,13 @@ class _Workers:
 
     def _signal(self, number):
         for process in self.processes:
-            if process.poll() is None:
+            if process.poll() is not None:
+                continue
+            if hasattr(os, "killpg"):
                 os.killpg(process.pid, number)
+            else:
+                # Windows has neither groups nor SIGTERM: this ends the worker at once.
+                process.terminate()
 
     def _read(self, index, process):
         for line in process.stdout:
