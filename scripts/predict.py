@@ -82,18 +82,23 @@ def _rows(model, data, source, class_names, top):
 
 
 def _print_table(rows):
-    from rich.table import Table
+    from keras_sa.scripts.print_rows import print_rows
 
-    from keras_sa.scripts.plain_console import plain_console
-
-    table = Table("file", "class", "probability", "further")
+    table = []
     for row in rows:
         best, *others = row["predictions"]
         further = ", ".join(
             f"{other['class']} {other['probability']:.3f}" for other in others
         )
-        table.add_row(row["file"], best["class"], f"{best['probability']:.3f}", further)
-    plain_console().print(table)
+        table.append(
+            {
+                "file": row["file"],
+                "class": best["class"],
+                "probability": f"{best['probability']:.3f}",
+                "further": further,
+            }
+        )
+    print_rows(table)
 
 
 if __name__ == "__main__":

@@ -36,28 +36,28 @@ def weights(
 
 
 def _list(names):
-    from rich.console import Console
-    from rich.table import Table
-
+    from keras_sa.scripts.print_rows import print_rows
     from keras_sa.weights.download import cache_directory
     from keras_sa.weights.download import source_url
     from keras_sa.weights.registry import ALIASES
     from keras_sa.weights.registry import WEIGHTS
 
-    columns = ("name", "top-1", "top-5", "reported by", "images", "here")
-    table = Table(*columns, box=None, title="ImageNet-1k, accuracies in percent")
+    rows = []
     for name in names:
         entry = WEIGHTS[name]
         images = entry.preprocessing
-        table.add_row(
-            name,
-            f"{entry.top1:.3f}",
-            "" if entry.top5 is None else f"{entry.top5:.3f}",
-            entry.reported_by,
-            f"{images.resize}/{images.crop} {images.interpolation}",
-            "yes" if (cache_directory() / entry.file).is_file() else "no",
+        here = (cache_directory() / entry.file).is_file()
+        rows.append(
+            {
+                "name": name,
+                "top-1": f"{entry.top1:.3f}",
+                "top-5": "" if entry.top5 is None else f"{entry.top5:.3f}",
+                "reported by": entry.reported_by,
+                "images": f"{images.resize}/{images.crop} {images.interpolation}",
+                "here": "yes" if here else "no",
+            }
         )
-    Console().print(table)
+    print_rows(rows, "ImageNet-1k, accuracies in percent")
     for alias, by_depth in ALIASES.items():
         print(f'weights="{alias}" is {", ".join(by_depth.values())}')
     for name in names:

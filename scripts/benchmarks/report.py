@@ -6,10 +6,8 @@ import statistics
 from importlib import metadata
 from pathlib import Path
 
-from rich.console import Console
-from rich.table import Table
-
 from keras_sa.scripts.benchmarks.timing import median_ratio
+from keras_sa.scripts.print_rows import print_rows
 from keras_sa.utils.cpu_count import cpu_count
 
 PACKAGES = ("tensorflow", "keras", "numpy")
@@ -42,17 +40,11 @@ def timing_rows(
 
 def report(title: str, rows: list[dict[str, str]], csv_path: Path | None) -> None:
     """Prints the rows as a table and writes them as CSV if a path is given."""
-    console = Console()
-    table = Table(title=title, caption=machine())
-    for column in rows[0]:
-        table.add_column(column)
-    for row in rows:
-        table.add_row(*row.values())
-    console.print(table)
+    print_rows(rows, title, machine())
     if csv_path is not None:
         csv_path.parent.mkdir(parents=True, exist_ok=True)
         with csv_path.open("w", newline="") as file:
             writer = csv.DictWriter(file, [*rows[0], "machine"])
             writer.writeheader()
             writer.writerows({**row, "machine": machine()} for row in rows)
-        console.print(f"written: {csv_path}")
+        print(f"written: {csv_path}")

@@ -8,6 +8,8 @@ import typer
 
 from keras_sa.scripts import shared_options
 
+COLUMNS = ("file", "class", "score", "x, y, width, height")
+
 
 def predict(
     directory: shared_options.Trained,
@@ -76,18 +78,16 @@ def _save_picture(path, image, objects, class_names):
 
 
 def _print_table(rows):
-    from rich.table import Table
+    from keras_sa.scripts.print_rows import print_rows
 
-    from keras_sa.scripts.plain_console import plain_console
-
-    table = Table("file", "class", "score", "x, y, width, height")
+    table = []
     for row in rows:
         for each in row["objects"]:
             box = ", ".join(f"{number:.1f}" for number in each["bbox"])
-            table.add_row(row["file"], each["class"], f"{each['score']:.3f}", box)
+            table.append((row["file"], each["class"], f"{each['score']:.3f}", box))
         if not row["objects"]:
-            table.add_row(row["file"], "nothing", "", "")
-    plain_console().print(table)
+            table.append((row["file"], "nothing", "", ""))
+    print_rows([dict(zip(COLUMNS, line, strict=True)) for line in table])
 
 
 if __name__ == "__main__":
