@@ -82,7 +82,7 @@ def _rows(model, data, source, class_names, top):
 
 
 def _print_table(rows):
-    from keras_sa.scripts.print_rows import print_rows
+    from keras_sa.scripts.plain_console import print_rows
 
     table = []
     for row in rows:

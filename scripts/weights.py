@@ -36,7 +36,7 @@ def weights(
 
 
 def _list(names):
-    from keras_sa.scripts.print_rows import print_rows
+    from keras_sa.scripts.plain_console import print_rows
     from keras_sa.weights.download import cache_directory
     from keras_sa.weights.download import source_url
     from keras_sa.weights.registry import ALIASES

@@ -7,7 +7,7 @@ from importlib import metadata
 from pathlib import Path
 
 from keras_sa.scripts.benchmarks.timing import median_ratio
-from keras_sa.scripts.print_rows import print_rows
+from keras_sa.scripts.plain_console import print_rows
 from keras_sa.utils.cpu_count import cpu_count
 
 PACKAGES = ("tensorflow", "keras", "numpy")

@@ -78,7 +78,7 @@ def _save_picture(path, image, objects, class_names):
 
 
 def _print_table(rows):
-    from keras_sa.scripts.print_rows import print_rows
+    from keras_sa.scripts.plain_console import print_rows
 
     table = []
     for row in rows:

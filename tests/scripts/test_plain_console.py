@@ -2,7 +2,7 @@
 
 import pytest
 
-from keras_sa.scripts.print_rows import print_rows
+from keras_sa.scripts.plain_console import print_rows
 
 TIMES = [
     {
