@@ -1,24 +1,33 @@
 """What is replaced in an optimizer."""
 
+import contextlib
 import functools
 
 import keras
 
 
-def set_updates(optimizer: keras.optimizers.Optimizer) -> None:
+def set_updates(optimizer: keras.optimizers.Optimizer, jit: bool = False) -> None:
     """Makes an optimizer take gradients that are all-reduced already.
 
     Clipping, overflow checks, accumulation and moving averages then see the whole
     batch's gradient, as they do on one device.
+
+    Args:
+        optimizer: The optimizer.
+        jit: Whether XLA compiles clipping and the new weights. They are assigned
+            outside, which works under every strategy.
     """
     optimizer = getattr(optimizer, "inner_optimizer", optimizer)
-    reduced = functools.partial(_apply_reduced_gradients, optimizer)
+    reduced = functools.partial(_apply_reduced_gradients, optimizer, jit)
     object.__setattr__(optimizer, "_all_reduce_sum_gradients", lambda pairs: pairs)
     object.__setattr__(optimizer, "_backend_apply_gradients", reduced)
 
 
-def _apply_reduced_gradients(optimizer, grads, trainable_variables):
+def _apply_reduced_gradients(optimizer, jit, grads, trainable_variables):
     def update(grads):
+        if jit and _is_ordinary(optimizer):
+            _update_compiled(optimizer, grads, trainable_variables)
+            return
         grads = optimizer._clip_gradients(grads)
         optimizer._apply_weight_decay(trainable_variables)
         optimizer._backend_update_step(
@@ -59,6 +68,77 @@ def _apply_reduced_gradients(optimizer, grads, trainable_variables):
                     variables
                 ),
             )
+
+
+def _is_ordinary(optimizer):
+    """Whether only its `update_step` is its own: Nadam has more, for example."""
+    kind, keras_kind = type(optimizer), keras.optimizers.Optimizer
+    return all(
+        getattr(kind, name) is getattr(keras_kind, name)
+        for name in ("_backend_update_step", "_apply_weight_decay", "assign")
+    )
+
+
+def _update_compiled(optimizer, grads, trainable_variables):
+    import tensorflow as tf
+    from keras.src.optimizers.base_optimizer import BaseOptimizer
+
+    chosen = {id(variable) for variable in trainable_variables}
+    variables = [
+        *trainable_variables,
+        *(v for v in optimizer.variables if id(v) not in chosen),
+    ]
+    keys = {id(variable): optimizer._var_key(variable) for variable in variables}
+    changed = []
+
+    def new_values(grads, values, learning_rate):
+        scope = keras.StatelessScope(list(zip(variables, values, strict=True)))
+        with scope, _without_strategy(optimizer, keys):
+            grads = optimizer._clip_gradients(grads)
+            BaseOptimizer._apply_weight_decay(optimizer, trainable_variables)
+            BaseOptimizer._backend_update_step(
+                optimizer, grads, trainable_variables, learning_rate
+            )
+        new = [scope.get_current_value(variable) for variable in variables]
+        pairs = zip(variables, values, new, strict=True)
+        found = [(v, now) for v, before, now in pairs if now is not before]
+        changed[:] = [variable.value for variable, _ in found]
+        return [value for _, value in found]
+
+    compiled = tf.function(new_values, autograph=False, jit_compile=True)
+    values = [tf.convert_to_tensor(variable.value) for variable in variables]
+    found = compiled(
+        [tf.convert_to_tensor(g) for g in grads],
+        values,
+        tf.convert_to_tensor(optimizer.learning_rate),
+    )
+
+    def assign(strategy, found):
+        for variable, value in zip(changed, found, strict=True):
+            strategy.extended.update(
+                variable, lambda v, new: v.assign(new), args=(value,), group=False
+            )
+
+    tf.distribute.get_replica_context().merge_call(assign, args=(found,))
+
+
+@contextlib.contextmanager
+def _without_strategy(optimizer, keys):
+    """Has an optimizer assign Keras' variables, as it does on other backends."""
+    replaced = {
+        "assign": lambda v, x: v.assign(keras.ops.cast(x, v.dtype)),
+        "assign_add": lambda v, x: v.assign(v + keras.ops.cast(x, v.dtype)),
+        "assign_sub": lambda v, x: v.assign(v - keras.ops.cast(x, v.dtype)),
+        # In the scope their values are tensors, which have no key.
+        "_var_key": lambda v: keys[id(v)],
+    }
+    for name, function in replaced.items():
+        object.__setattr__(optimizer, name, function)
+    try:
+        yield
+    finally:
+        for name in replaced:
+            optimizer.__dict__.pop(name, None)
 
 
 def _cond_for_each_replica(predicate, true_fn, false_fn, grads):

@@ -48,6 +48,10 @@ _LOSS = (
     "https://github.com/keras-team/keras/issues/19891",
     "the loss is the mean of the replicas' means, wrong for uneven batches",
 )
+_COMPILED = (
+    "https://www.tensorflow.org/xla/known_issues",
+    "XLA can't compile an update that assigns a strategy's variables",
+)
 _BATCH_NORM = (
     "https://github.com/keras-team/keras/issues/18667",
     "batch statistics can't leave out rows that only pad the batch",
@@ -139,6 +143,7 @@ HOOKS = (
     ),
     Hook(_Optimizer, "_backend_reset_gradient_accumulators", (), *_CONDITIONAL),
     Hook(_Optimizer, "_get_variable_index", ("variable",), *_CONDITIONAL),
+    Hook(_Optimizer, "_var_key", ("variable",), *_COMPILED),
     Hook(
         _Optimizer,
         "_update_model_variables_moving_average",

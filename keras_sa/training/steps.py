@@ -23,7 +23,7 @@ def train_step(compilation: Compilation, data) -> dict:
 
     model = compilation.model
     # Here, not in `prepare`: the model may have been compiled again since.
-    keras_hooks.set_updates(model.optimizer)
+    keras_hooks.set_updates(model.optimizer, jit=compilation.wanted)
     batch = _unpack(compilation, "train", data)
     total = all_reduce_sum(batch.count)
     samples = total if compilation.synchronized else batch.count
@@ -35,23 +35,9 @@ def train_step(compilation: Compilation, data) -> dict:
     found = [g for g in outcome.gradients if g is not None]
     reduced = iter(all_reduce_sum(found))
     gradients = [None if g is None else next(reduced) for g in outcome.gradients]
-    _update(compilation, gradients)
+    weights = model.trainable_weights
+    model.optimizer.apply_gradients(zip(gradients, weights, strict=True))
     return _log(model, batch, outcome)
-
-
-def _update(compilation, gradients):
-    import tensorflow as tf
-
-    model = compilation.model
-
-    def apply(gradients):
-        weights = model.trainable_weights
-        model.optimizer.apply_gradients(zip(gradients, weights, strict=True))
-
-    # Variables of a strategy can't be assigned where XLA compiles.
-    if compilation.uses_xla("train") and not compilation.distributed:
-        apply = tf.function(apply, autograph=False, jit_compile=True)
-    apply(gradients)
 
 
 def test_step(compilation: Compilation, data) -> dict:

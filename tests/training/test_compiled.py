@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from keras_sa.training import L2SGD
 from keras_sa.training import fit
 from keras_sa.training import make_strategy
 from keras_sa.training import prepare
@@ -71,7 +72,34 @@ def test_compiled_replicas_give_the_result_of_one_device(two, outputs):
     check(result(two, True, data, **options), one)
 
 
-def test_one_device_without_a_strategy_compiles_its_update_too(monkeypatch):
+def updated(strategy, optimizer, xla):
+    """Weights and moving averages after three steps."""
+    keras.utils.set_random_seed(0)
+    with strategy.scope():
+        model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(2)])
+        model.compile(optimizer(), "mse")
+    prepare(model, jit_compile=xla)
+    x = np.random.default_rng(0).normal(size=(12, 4)).astype("float32")
+    model.fit(x, x[:, :2], batch_size=4, shuffle=False, verbose=0)
+    return [variable.numpy() for variable in model.variables]
+
+
+@pytest.mark.parametrize(
+    "optimizer",
+    [
+        lambda: L2SGD(keras.optimizers.schedules.CosineDecay(0.1, 3), nesterov=True),
+        lambda: keras.optimizers.AdamW(0.1, weight_decay=0.1, clipnorm=0.1),
+        # What it does beside `update_step` is not lost.
+        lambda: keras.optimizers.Nadam(0.1, gradient_accumulation_steps=2),
+    ],
+    ids=["l2_sgd", "adamw", "nadam"],
+)
+def test_compiled_updates_are_the_optimizers(two, optimizer):
+    plain = updated(tf.distribute.get_strategy(), optimizer, False)
+    check(updated(two, optimizer, True), plain)
+
+
+def test_the_update_is_compiled_too(monkeypatch):
     single, data = tf.distribute.get_strategy(), batches()
     plain = result(single, False, data, norms=True)
     compiled, function = [], tf.function
