@@ -56,11 +56,18 @@ EXTRAS["test"] = [
     "ruff==0.17.6",
 ]
 
+# A package index has no files beside the README: what is linked to them stays as text.
+README = re.sub(
+    r"!?\[([^\]]*)\]\((?!https?:)[^)]*\)",
+    r"\1",
+    (ROOT / "README.md").read_text(encoding="utf-8"),
+)
+
 setup(
     name="keras-sa",
     version=VERSION,
     description="SA-Net (shuffle attention) for Keras 3 and TensorFlow",
-    long_description=(ROOT / "README.md").read_text(encoding="utf-8"),
+    long_description=README,
     long_description_content_type="text/markdown",
     license="Apache-2.0",
     license_files=["LICENSE"],
@@ -70,6 +77,7 @@ setup(
         *MAPPED,
     ],
     package_dir=MAPPED,
+    package_data={"keras_sa": ["py.typed"]},
     install_requires=[
         "keras>=3.12",
         "numpy>=1.26.4",

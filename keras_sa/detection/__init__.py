@@ -44,10 +44,11 @@ from keras_sa.utils.pyramid_backbone import PyramidBackbone
 
 __all__ = ["PyramidBackbone"]
 
-# `keras.saving.load_model` finds the detectors once this has been imported. Other
-# backends have the pyramid alone, and no need to import TensorFlow for it.
+# Other backends have the pyramid alone, and no need to import TensorFlow for it.
 if keras.config.backend() == "tensorflow":
+    from keras_sa.detection.evaluation.coco_callback import COCOMetrics  # noqa: F401
+    from keras_sa.detection.evaluation.evaluate import evaluate  # noqa: F401
     from keras_sa.detection.rcnn import RCNN  # noqa: F401
     from keras_sa.detection.retinanet import RetinaNet  # noqa: F401
 
-    __all__ += ["RCNN", "RetinaNet"]
+    __all__ += ["COCOMetrics", "RCNN", "RetinaNet", "evaluate"]

@@ -1,5 +1,7 @@
 """Trained networks as fast and portable as they can be."""
 
+from keras_sa.serving.client import predict_grpc
+from keras_sa.serving.client import predict_rest
 from keras_sa.serving.formats.calibration import CalibrationImages
 from keras_sa.serving.formats.convert import convert
 from keras_sa.serving.fusion.fuse import FusionReport
@@ -19,6 +21,8 @@ __all__ = [
     "export",
     "export_detector",
     "fuse",
+    "predict_grpc",
+    "predict_rest",
     "with_precision",
     "write_server_files",
     "write_warmup",
