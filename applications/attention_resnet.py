@@ -10,6 +10,7 @@ import keras
 
 from keras_sa.applications.input_shape import standardize_input_shape
 from keras_sa.applications.pretrained import check_weights
+from keras_sa.layers import BatchNormalization
 from keras_sa.layers import ShuffleAttention
 from keras_sa.layers import get_attention
 
@@ -160,6 +161,7 @@ def AttentionResNet(
                 stride=2 if stage > 0 and block == 0 else 1,
                 project=block == 0,
                 attend=functools.partial(attend, stage),
+                last_norm=_last_norm(attention),
                 name=f"conv{stage + 2}_block{block + 1}",
             )
         if stage + 1 < len(blocks):
@@ -235,6 +237,13 @@ def _attention(name, options, stages):
     return attend
 
 
+def _last_norm(name):
+    """The class of the batch norms in front of the attention."""
+    if name is not None and issubclass(get_attention(name).layer, ShuffleAttention):
+        return BatchNormalization
+    return keras.layers.BatchNormalization
+
+
 def _convolution(x, filters, size, stride, name):
     if size > 1:
         x = keras.layers.ZeroPadding2D(size // 2, name=f"{name}_pad")(x)
@@ -252,10 +261,8 @@ def _channel_axis():
     return -1 if keras.config.image_data_format() == "channels_last" else 1
 
 
-def _batch_norm(x, name):
-    return keras.layers.BatchNormalization(
-        axis=_channel_axis(), momentum=0.9, epsilon=1e-5, name=f"{name}_bn"
-    )(x)
+def _batch_norm(x, name, kind=keras.layers.BatchNormalization):
+    return kind(axis=_channel_axis(), momentum=0.9, epsilon=1e-5, name=f"{name}_bn")(x)
 
 
 def _relu(x, name):
@@ -288,14 +295,15 @@ class Stem:
 STEMS = {"imagenet": Stem(_imagenet_stem, 32), "small": Stem(_small_stem, 8)}
 
 
-def _bottleneck(x, inner, outer, stride, project, attend, name):
+def _bottleneck(x, inner, outer, stride, project, attend, last_norm, name):
     shortcut = x
     if project:
         shortcut = _convolution(x, outer, 1, stride, f"{name}_0")
         shortcut = _batch_norm(shortcut, f"{name}_0")
     x = _convolution_block(x, inner, 1, 1, f"{name}_1")
     x = _convolution_block(x, inner, 3, stride, f"{name}_2")
-    x = _batch_norm(_convolution(x, outer, 1, 1, f"{name}_3"), f"{name}_3")
+    x = _convolution(x, outer, 1, 1, f"{name}_3")
+    x = _batch_norm(x, f"{name}_3", last_norm)
     x = attend(x, "block", name=f"{name}_attention")
     x = keras.layers.Add(name=f"{name}_add")([shortcut, x])
     return _relu(x, f"{name}_out")

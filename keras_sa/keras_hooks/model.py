@@ -34,11 +34,13 @@ def set_moments(
 
     Args:
         layer: The layer.
-        moments: A function of `(layer, inputs)`, which returns mean and variance of
-            shape `(channels,)`, or `None` to have Keras take them. `None` restores
-            Keras' own.
+        moments: A function of `(layer, inputs, variances=None)`, which returns mean
+            and variance of shape `(channels,)`, or `None` to have Keras take them.
+            With variances, the inputs are the means of maps, and the variances are
+            those within the maps. `None` restores Keras' own.
     """
     layer.__dict__.pop("_moments", None)
+    layer.__dict__.pop("batch_moments", None)
     if moments is None:
         return
     keras_moments = layer._moments
@@ -57,6 +59,15 @@ def set_moments(
         return moments(layer, inputs) or keras_moments(inputs, None)
 
     object.__setattr__(layer, "_moments", masked_moments)
+    # That of `keras_sa.layers.BatchNormalization`, which has the samples' moments.
+    if hasattr(layer, "batch_moments"):
+        own_moments = layer.batch_moments
+
+        def batch_moments(means, variances):
+            found = moments(layer, means, variances)
+            return found or own_moments(means, variances)
+
+        object.__setattr__(layer, "batch_moments", batch_moments)
 
 
 def set_seeds(model: keras.Model, offset: Callable) -> None:

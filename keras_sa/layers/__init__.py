@@ -2,6 +2,7 @@
 
 from keras_sa.layers.attention_layer import AttentionLayer
 from keras_sa.layers.bam import BAM
+from keras_sa.layers.batch_normalization import BatchNormalization
 from keras_sa.layers.cbam import CBAM
 from keras_sa.layers.efficient_channel_attention import EfficientChannelAttention
 from keras_sa.layers.registry import attention_names
@@ -15,6 +16,7 @@ __all__ = [
     "BAM",
     "CBAM",
     "AttentionLayer",
+    "BatchNormalization",
     "EfficientChannelAttention",
     "ShuffleAttention",
     "SpatialGroupEnhance",

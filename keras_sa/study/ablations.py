@@ -57,10 +57,10 @@ class AblatedShuffleAttention(ShuffleAttention):
             ops.where(open_, zeros + OPEN, c),
         )
 
-    def _gate(self, x, a, b, c):
+    def _scale_and_level(self, mean, variance, a, b, c):
         if self.without != "norm":
-            return super()._gate(x, a, b, c)
-        return ops.sigmoid(x * a + self.spatial_mean(x) * b + c)
+            return super()._scale_and_level(mean, variance, a, b, c)
+        return a, mean * (a + b) + c
 
     def get_config(self):
         return {**super().get_config(), "without": self.without}

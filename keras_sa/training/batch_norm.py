@@ -43,7 +43,7 @@ def batch_rows(rows: BatchRows):
         _replica.rows = None
 
 
-def moments(layer: keras.layers.BatchNormalization, inputs):
+def moments(layer: keras.layers.BatchNormalization, inputs, variances=None):
     """Mean and variance of shape `(channels,)` over the samples of the batch.
 
     The variance is the mean squared distance to the mean of all replicas. Keras'
@@ -54,6 +54,8 @@ def moments(layer: keras.layers.BatchNormalization, inputs):
         inputs: Its inputs, at least float32, the batch's axis first. If the network
             has folded more axes into the first one, its length is a multiple of the
             batch's rows.
+        variances: If the inputs are the means of maps, the variances within these,
+            of the inputs' shape.
 
     Returns:
         Mean and variance, or `None` outside of `batch_rows`.
@@ -86,7 +88,10 @@ def moments(layer: keras.layers.BatchNormalization, inputs):
     mean = mean_over_batch(inputs)
     # The derivative by the mean is the sum of the distances to it: zero.
     centre = tf.stop_gradient(tf.reshape(mean, broadcast))
-    variance = mean_over_batch(tf.math.squared_difference(inputs, centre))
+    distances = tf.math.squared_difference(inputs, centre)
+    variance = mean_over_batch(
+        distances if variances is None else distances + variances
+    )
     usable = count > 0
     if layer.compute_dtype == "float16":
         # An overflow must not stay in the moving averages: the step is skipped.

@@ -6,6 +6,7 @@ import keras
 
 from keras_sa import keras_hooks
 from keras_sa.layers import AttentionLayer
+from keras_sa.layers import BatchNormalization
 
 
 def _convolution(layer, inputs, outputs):
@@ -29,6 +30,7 @@ MULTIPLY_ADDS = {
     keras.layers.Conv2D: _convolution,
     keras.layers.Dense: _dense,
     keras.layers.BatchNormalization: _batch_norm,
+    BatchNormalization: _batch_norm,
     keras.layers.Activation: _each_input,
     keras.layers.ReLU: _each_input,
     keras.layers.MaxPooling2D: _each_input,

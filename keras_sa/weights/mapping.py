@@ -15,6 +15,7 @@ from dataclasses import dataclass
 import keras
 import numpy as np
 
+from keras_sa.layers import BatchNormalization
 from keras_sa.layers import ShuffleAttention
 from keras_sa.weights.stored import StoredArray
 
@@ -34,15 +35,17 @@ BLOCK_LAYERS = {
     "0_conv": "downsample.0",
     "0_bn": "downsample.1",
 }
+BATCH_NORM_VARIABLES = {
+    "gamma": "weight",
+    "beta": "bias",
+    "moving_mean": "running_mean",
+    "moving_variance": "running_var",
+}
 VARIABLES = {
     keras.layers.Conv2D: {"kernel": "weight"},
     keras.layers.Dense: {"kernel": "weight", "bias": "bias"},
-    keras.layers.BatchNormalization: {
-        "gamma": "weight",
-        "beta": "bias",
-        "moving_mean": "running_mean",
-        "moving_variance": "running_var",
-    },
+    keras.layers.BatchNormalization: BATCH_NORM_VARIABLES,
+    BatchNormalization: BATCH_NORM_VARIABLES,
     ShuffleAttention: {
         "channel_weight": "cweight",
         "channel_bias": "cbias",

@@ -5,6 +5,7 @@ from dataclasses import replace
 import keras
 import numpy as np
 
+from keras_sa.layers import BatchNormalization
 from keras_sa.layers import ShuffleAttention
 from keras_sa.serving.fusion.emitter import CHANNELWISE
 from keras_sa.serving.fusion.emitter import SUFFIXES
@@ -271,7 +272,7 @@ def _global_average(emitter, call):
 RULES = (
     ((layers.ZeroPadding2D,), _padding),
     ((layers.Conv2D,), _convolution),
-    ((layers.BatchNormalization,), _batch_norm),
+    ((layers.BatchNormalization, BatchNormalization), _batch_norm),
     ((ShuffleAttention,), _shuffle_attention),
     ((layers.Add,), _add),
     ((layers.Activation,), _activation),
