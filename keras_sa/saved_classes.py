@@ -13,6 +13,7 @@ SAVED_CLASSES = {
     "keras_sa.detection.rcnn": ("RCNN",),
     "keras_sa.detection.retinanet": ("RetinaNet",),
     "keras_sa.layers.bam": ("BAM",),
+    "keras_sa.layers.batch_normalization": ("BatchNormalization",),
     "keras_sa.layers.cbam": ("CBAM",),
     "keras_sa.layers.efficient_channel_attention": ("EfficientChannelAttention",),
     "keras_sa.layers.shuffle_attention": ("ShuffleAttention",),
