@@ -32,7 +32,6 @@ EXTRAS = {
     "litert": ["ai-edge-litert>=2.3"],
     "onnx": ["onnx>=1.23", "onnxruntime>=1.32", "tf2onnx>=1.17"],
     "openvino": ["openvino>=2026.4", "nncf>=3.4"],
-    "safetensors": ["safetensors>=0.8"],
     "serve": ["kserve>=0.21"],
     "serving": ["tensorflow-serving-api>=2.21"],
     "tensorboard": ["tensorboard>=2.21"],
@@ -46,7 +45,6 @@ EXTRAS["openvino"] += EXTRAS["onnx"]
 EXTRAS["test"] = [
     *EXTRAS["demo"],
     *EXTRAS["detection"],
-    *EXTRAS["safetensors"],
     *EXTRAS["study"],
     *EXTRAS["tfds"],
     "build>=1.2.1",
@@ -81,6 +79,7 @@ setup(
     install_requires=[
         "keras>=3.12",
         "numpy>=1.26.4",
+        "safetensors>=0.8",
         "tensorflow>=2.19",
         "typer>=0.16",
     ],

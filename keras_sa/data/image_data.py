@@ -105,7 +105,8 @@ class ImageData:
         Args:
             epoch: The first epoch, counted from 0.
             step: The first step in it.
-            epochs: How many epochs, the first one included. `None`: endless.
+            epochs: How many epochs, the first one included. `None`: endless for
+                training, one for evaluation.
 
         Returns:
             A `tf.data.Dataset` of this worker's part of the global batches.
@@ -115,6 +116,8 @@ class ImageData:
         """
         import tensorflow as tf
 
+        if epochs is None and not self.training:
+            epochs = 1
         steps = self.steps_per_epoch
         if epoch < 0 or not 0 <= step <= steps:
             raise ValueError(

@@ -8,11 +8,14 @@ for ever, starts every retry from the beginning and knows no hash prefixes.
 import hashlib
 import http.client
 import os
+import socket
+import threading
 import time
 import urllib.error
 import urllib.request
 from contextlib import contextmanager
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import keras
 
@@ -22,8 +25,10 @@ from keras_sa.weights.registry import Weights
 MIRROR_VARIABLE = "KERAS_SA_WEIGHTS_URL"
 HUB_VARIABLE = "HF_ENDPOINT"
 ATTEMPTS = 4
-# Seconds: of silence until a server counts as stalled; between two attempts.
+# Seconds: of silence until a server counts as stalled; until there is no network;
+# between two attempts.
 TIMEOUT = 30.0
+CONNECT_TIMEOUT = 8.0
 PAUSE = 1.0
 BLOCK = 2**20
 # Far more than any entry; a server that sends without end must not fill the disk.
@@ -119,8 +124,9 @@ def fetch(entry: Weights) -> Path:
 
 def _download(url, path, sha256):
     partial = path.with_name(f"{path.name}.partial")
-    problems = []
-    for attempt in range(ATTEMPTS):
+    problem = _unreachable(url)
+    problems = [problem] if problem else []
+    for attempt in range(0 if problem else ATTEMPTS):
         if attempt:
             time.sleep(PAUSE * 2 ** (attempt - 1))
         try:
@@ -143,12 +149,37 @@ def _download(url, path, sha256):
             partial.unlink()
             problems.append(f"the SHA-256 was {digest}, not {sha256}...")
     raise DownloadError(
-        f"{url} could not be downloaded after {len(problems)} attempts "
+        f"{url} could not be downloaded after {len(problems)} attempt(s) "
         f"({'; '.join(dict.fromkeys(problems))}). Three ways out: copy the file to "
         f"{str(path)!r}, give the path of a weight file as `weights`, or start "
         f"without one by `weights=None`. {MIRROR_VARIABLE} and {HUB_VARIABLE} name "
         "mirrors."
     )
+
+
+def _unreachable(url) -> str | None:
+    """Why no connection can be made at all, if so: then nothing is worth a retry."""
+    parts = urlsplit(url)
+    if parts.hostname is None or parts.scheme in urllib.request.getproxies():
+        return None
+    problems = []
+
+    def connect():
+        port = parts.port or {"http": 80}.get(parts.scheme, 443)
+        try:
+            socket.create_connection((parts.hostname, port), CONNECT_TIMEOUT).close()
+        except OSError as error:
+            problems.append(str(error) or type(error).__name__)
+        except ValueError:
+            pass
+
+    # Looking up a name knows no time limit of its own.
+    thread = threading.Thread(target=connect, daemon=True)
+    thread.start()
+    thread.join(CONNECT_TIMEOUT)
+    if thread.is_alive():
+        return f"no connection to {parts.hostname} within {CONNECT_TIMEOUT:g} s"
+    return problems[0] if problems else None
 
 
 def _transfer(url, partial):

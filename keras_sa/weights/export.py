@@ -5,8 +5,8 @@ from pathlib import Path
 import keras
 import numpy as np
 
-from keras_sa.utils.extras import require_extra
 from keras_sa.utils.files import replacing
+from keras_sa.weights import torch_writer
 from keras_sa.weights.mapping import published_weights
 
 
@@ -23,19 +23,17 @@ def export_torch(model: keras.Model, path: str | Path) -> None:
         path: Where to write. An existing file is replaced when all is written.
 
     Raises:
-        ImportError: If torch is not installed.
         ValueError: If the model has a weight without a published name.
     """
-    torch = require_extra("torch", "torch")
     state = {}
     for name, array in published_state(model).items():
-        state[name] = torch.from_numpy(np.ascontiguousarray(array))
+        state[name] = array
         if name.endswith("running_var"):
             # PyTorch counts the batches too, but uses the count for no result.
             counter = name.replace("running_var", "num_batches_tracked")
-            state[counter] = torch.tensor(0)
+            state[counter] = np.array(0)
     with replacing(path) as temporary:
-        torch.save({"state_dict": state}, temporary)
+        torch_writer.save(state, temporary)
 
 
 def export_weights(model: keras.Model, path: str | Path) -> None:
@@ -49,7 +47,6 @@ def export_weights(model: keras.Model, path: str | Path) -> None:
             file is replaced when all is written.
 
     Raises:
-        ImportError: If the format needs a package that is not installed.
         ValueError: If the ending is unknown or the model has a weight without a
             published name.
     """
@@ -72,13 +69,14 @@ def published_state(model: keras.Model) -> dict[str, np.ndarray]:
 
 
 def _write_safetensors(model, path):
-    numpy = require_extra("safetensors.numpy", "safetensors")
+    from safetensors.numpy import save_file
+
     state = {
         name: np.ascontiguousarray(array)
         for name, array in published_state(model).items()
     }
     with replacing(path) as temporary:
-        numpy.save_file(state, temporary)
+        save_file(state, temporary)
 
 
 def _write_npz(model, path):

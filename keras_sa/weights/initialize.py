@@ -7,7 +7,6 @@ import keras
 from keras_sa.weights.checkpoint import LoadReport
 from keras_sa.weights.checkpoint import load_checkpoint
 from keras_sa.weights.download import fetch
-from keras_sa.weights.readers import require_reader
 from keras_sa.weights.registry import find_weights
 from keras_sa.weights.registry import is_weight_name
 from keras_sa.weights.warm_start import attention_layers
@@ -33,14 +32,12 @@ def initialize_weights(
     Raises:
         FileNotFoundError: If the weights must be installed by the user and are not.
         ConnectionError: If the weights can't be downloaded.
-        ImportError: If the format needs a package that is not installed.
         ValueError: If the file does not fit the model.
     """
     path = weights
     if is_weight_name(weights):
         entry = find_weights(weights, depth)
         # What can't work should fail before the download, not after it.
-        require_reader(entry.file)
         if entry.kind == "resnet" and attention_layers(model):
             warm_start_weights(model)
         path = fetch(entry)

@@ -1,8 +1,6 @@
 """Reading weight files without running anything that is in them."""
 
-import argparse
-import pickle
-import re
+import functools
 import zipfile
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -11,17 +9,15 @@ from pathlib import Path
 
 import numpy as np
 
-from keras_sa.utils.extras import require_extra
+from keras_sa.weights import torch_files
 from keras_sa.weights.keras_files import read_h5
 from keras_sa.weights.keras_files import read_keras
 from keras_sa.weights.state_dict import find_state_dict
 from keras_sa.weights.state_dict import strip_names
 from keras_sa.weights.stored import Checkpoint
 from keras_sa.weights.stored import StoredArray
+from keras_sa.weights.torch_files import Tensor
 
-# Before 2.6 a crafted file could run code in spite of `weights_only=True`
-# (CVE-2025-32434).
-MIN_TORCH = (2, 6)
 # How many names an error lists.
 SHOWN = 8
 SAFETENSORS_DTYPES = {
@@ -37,8 +33,8 @@ def open_checkpoint(path: str | Path, key: str | None = None) -> Iterator[Checkp
     """Opens a weight file. Arrays can be read while it is open.
 
     Args:
-        path: A `.pth`, `.pt`, `.pth.tar`, `.safetensors`, `.weights.h5`, `.keras` or
-            `.npz` file.
+        path: A `.pth`, `.pt`, `.pth.tar`, `.ckpt`, `.bin`, `.safetensors`,
+            `.weights.h5`, `.keras` or `.npz` file.
         key: Which of the dictionaries in a PyTorch file to take, such as
             `"model_ema"`.
 
@@ -47,16 +43,14 @@ def open_checkpoint(path: str | Path, key: str | None = None) -> Iterator[Checkp
 
     Raises:
         FileNotFoundError: If there is no such file.
-        ImportError: If the format needs a package that is not installed.
         ValueError: If the format is unknown, or the file is damaged, holds
             something else than arrays or tries to run code.
     """
     path = Path(path)
     if not path.is_file():
         raise FileNotFoundError(f"There is no weight file {str(path)!r}.")
-    end = require_reader(path)
-    read, package = READERS[end]
-    if key is not None and package != "torch":
+    read = READERS[ending_of(path)]
+    if key is not None and read is not _read_torch:
         raise ValueError(
             f"Only PyTorch files hold several dictionaries. Received: key={key!r} for "
             f"{str(path)!r}"
@@ -67,11 +61,10 @@ def open_checkpoint(path: str | Path, key: str | None = None) -> Iterator[Checkp
         yield checkpoint
 
 
-def require_reader(path: str | Path) -> str:
+def ending_of(path: str | Path) -> str:
     """The ending of a file's name that says its format.
 
     Raises:
-        ImportError: If the format needs a package that is not installed.
         ValueError: If there is no such format.
     """
     end = next((end for end in READERS if str(path).endswith(end)), None)
@@ -80,9 +73,6 @@ def require_reader(path: str | Path) -> str:
             f"The name of a weight file must end in one of {list(READERS)}. "
             f"Received: path={str(path)!r}"
         )
-    _, package = READERS[end]
-    if package is not None:
-        require_extra(package, package)
     return end
 
 
@@ -91,7 +81,7 @@ def _explained(path):
     """Turns what the readers' libraries raise into one error that names the file."""
     try:
         yield
-    except (ImportError, MemoryError):
+    except MemoryError:
         raise
     except Exception as error:
         raise ValueError(
@@ -101,50 +91,21 @@ def _explained(path):
 
 @contextmanager
 def _read_torch(path, key):
-    import torch
-
-    if tuple(int(n) for n in torch.__version__.split(".")[:2]) < MIN_TORCH:
-        raise ImportError(
-            "Reading PyTorch files safely needs torch 2.6 or newer. "
-            f"Received: torch {torch.__version__}"
-        )
-    if zipfile.is_zipfile(path):
-        with zipfile.ZipFile(path) as archive:
-            # PyTorch itself does not compare the checksums.
-            damaged = archive.testzip()
-        if damaged:
-            raise ValueError(f"its part {damaged!r} does not fit its checksum")
-    try:
-        # timm's trainer stores its command line, which is data too.
-        with torch.serialization.safe_globals([argparse.Namespace]):
-            content = torch.load(path, map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError as error:
-        # PyTorch's own message goes on with advice to read it unsafely.
-        found = re.search(r"GLOBAL (\S+)", str(error))
-        raise ValueError(
-            "it is damaged or holds Python objects, which can run code"
-            + (f": {found[1]}" if found else "")
-        ) from error
+    content, byteorder = torch_files.load(path)
     key, state = find_state_dict(content, key)
     state = {name: state[stored] for name, stored in strip_names(list(state)).items()}
-    other = [name for name, value in state.items() if not torch.is_tensor(value)]
+    other = [n for n, value in state.items() if not isinstance(value, Tensor)]
     if other:
         raise ValueError(
             f"it holds no dictionary of weights: {other[:SHOWN]} are no tensors"
         )
-    arrays = {name: _stored_tensor(torch, value) for name, value in state.items()}
+    arrays = {
+        name: StoredArray(
+            value.shape, value.dtype, functools.partial(value.numpy, byteorder)
+        )
+        for name, value in state.items()
+    }
     yield Checkpoint(path, "published", arrays, key)
-
-
-def _stored_tensor(torch, tensor):
-    def load():
-        value = tensor.detach()
-        if value.dtype == torch.bfloat16:
-            value = value.float()
-        return value.numpy()
-
-    dtype = str(tensor.dtype).removeprefix("torch.")
-    return StoredArray(tuple(tensor.shape), dtype, load)
 
 
 @contextmanager
@@ -198,13 +159,15 @@ def _stored_npy(archive, member):
     return StoredArray(shape, str(dtype), load)
 
 
-# How a file is read and the package that this needs, by the end of its name.
+# How a file is read, by the end of its name.
 READERS = {
-    ".pth": (_read_torch, "torch"),
-    ".pt": (_read_torch, "torch"),
-    ".pth.tar": (_read_torch, "torch"),
-    ".safetensors": (_read_safetensors, "safetensors"),
-    ".weights.h5": (read_h5, None),
-    ".keras": (read_keras, None),
-    ".npz": (_read_npz, None),
+    ".pth": _read_torch,
+    ".pt": _read_torch,
+    ".pth.tar": _read_torch,
+    ".ckpt": _read_torch,
+    ".bin": _read_torch,
+    ".safetensors": _read_safetensors,
+    ".weights.h5": read_h5,
+    ".keras": read_keras,
+    ".npz": _read_npz,
 }

@@ -1,5 +1,6 @@
 """Finding a network's weights in what PyTorch trainers store."""
 
+import warnings
 from collections.abc import Mapping
 
 FIRST_BLOCK = "layer1.0.conv1.weight"
@@ -30,7 +31,14 @@ def find_state_dict(content: object, key: str | None = None) -> tuple[str | None
         if key not in inner:
             raise ValueError(f"it has no dictionary {key!r}, only {inner}")
         return key, dict(content[key])
-    key = next((k for k in STATE_DICT_KEYS if k in inner), None)
+    found = [k for k in STATE_DICT_KEYS if k in inner]
+    key = found[0] if found else None
+    if len(found) > 1:
+        warnings.warn(
+            f"The weight file holds several networks, {found}: {key!r} is taken. "
+            f"`key={found[1]!r}` (`--key {found[1]}`) takes another one.",
+            stacklevel=2,
+        )
     return key, dict(content if key is None else content[key])
 
 

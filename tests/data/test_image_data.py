@@ -103,6 +103,12 @@ def test_epochs_and_seeds_differ(data):
     assert not np.array_equal(first[0][0], next(iter(other.dataset()))[0])
 
 
+def test_evaluation_without_a_number_of_epochs_ends(data):
+    held_out = load(data.source, "test", image_size=10, batch_size=8)
+    assert len(list(held_out.dataset())) == held_out.steps_per_epoch
+    assert held_out.dataset().cardinality() == held_out.steps_per_epoch
+
+
 def test_endless_without_a_number_of_epochs(data):
     many = 3 * data.steps_per_epoch + 1
     assert len(list(data.dataset().take(many))) == many

@@ -4,7 +4,8 @@ import golden
 import h5py
 import numpy as np
 import pytest
-import torch
+from optional_torch import needs_torch
+from optional_torch import torch
 from tiny_networks import FORMATS
 from tiny_networks import assert_same_state
 from tiny_networks import build_tiny
@@ -67,6 +68,7 @@ def test_a_trained_and_saved_model_loads_without_its_optimizer(trained, tmp_path
         assert_same_state(copy, state_of(model))
 
 
+@needs_torch
 def test_names_and_shapes_are_the_published_ones(tmp_path):
     published = golden.load("sa_resnet50_state_dict.json")
     if isinstance(published, dict):
@@ -106,6 +108,7 @@ def test_the_shuffle_may_be_in_the_weights_or_in_the_layer(trained, tmp_path):
     )
 
 
+@needs_torch
 @pytest.mark.parametrize("prefix", ["", "module.", "model.", "module.backbone."])
 @pytest.mark.parametrize("key", [None, "state_dict", "model", "model_ema"])
 def test_wrapping_and_prefixes_are_found(trained, tmp_path, prefix, key):
@@ -122,6 +125,7 @@ def test_wrapping_and_prefixes_are_found(trained, tmp_path, prefix, key):
     assert_same_state(model, state_of(trained))
 
 
+@needs_torch
 def test_the_averaged_model_can_be_asked_for(trained, tmp_path):
     state = {k: torch.tensor(v) for k, v in published_state(trained).items()}
     zeros = {name: torch.zeros_like(value) for name, value in state.items()}
@@ -129,7 +133,8 @@ def test_the_averaged_model_can_be_asked_for(trained, tmp_path):
     averaged["n_averaged"] = torch.tensor(2)
     torch.save({"model": zeros, "model_ema": averaged}, tmp_path / "a.pth")
     model = build_tiny()
-    assert load_checkpoint(model, tmp_path / "a.pth").key == "model"
+    with pytest.warns(UserWarning, match="'model' is taken. `key='model_ema'`"):
+        assert load_checkpoint(model, tmp_path / "a.pth").key == "model"
     assert not np.any(model.get_layer("predictions").kernel)
     assert load_checkpoint(model, tmp_path / "a.pth", key="model_ema").complete
     assert_same_state(model, state_of(trained))
@@ -137,6 +142,7 @@ def test_the_averaged_model_can_be_asked_for(trained, tmp_path):
         load_checkpoint(model, tmp_path / "a.pth", key="ema")
 
 
+@needs_torch
 def test_two_networks_in_a_file_are_ambiguous(trained, tmp_path):
     state = {k: torch.tensor(v) for k, v in published_state(trained).items()}
     both = {f"{net}.{name}": state[name] for net in ("q", "k") for name in state}
@@ -145,6 +151,7 @@ def test_two_networks_in_a_file_are_ambiguous(trained, tmp_path):
         load_checkpoint(build_tiny(), tmp_path / "a.pth")
 
 
+@needs_torch
 @pytest.mark.parametrize("dtype", ["float16", "float64", "bfloat16"])
 def test_other_float_types_are_converted(trained, tmp_path, dtype):
     state = published_state(trained)
@@ -156,6 +163,7 @@ def test_other_float_types_are_converted(trained, tmp_path, dtype):
         np.testing.assert_array_equal(value, tensors[name].float().numpy(), name)
 
 
+@needs_torch
 def test_safetensors_of_half_precision_are_converted(trained, tmp_path):
     from safetensors.torch import save_file
 
@@ -270,25 +278,18 @@ def test_any_functional_model_can_be_read_from_keras_files(tmp_path):
 def test_an_unknown_ending_or_missing_file_is_said(tmp_path):
     (tmp_path / "a.ckpt").write_bytes(b"")
     with pytest.raises(ValueError, match=r"must end in one of .*\.safetensors"):
-        load_checkpoint(build_tiny(), tmp_path / "a.ckpt")
+        load_checkpoint(build_tiny(), tmp_path / "a.weights")
     with pytest.raises(FileNotFoundError, match="no weight file"):
         load_checkpoint(build_tiny(), tmp_path / "a.pth")
 
 
-def test_a_missing_package_is_named(monkeypatch, tmp_path):
-    import sys
-
-    monkeypatch.setitem(sys.modules, "torch", None)
-    (tmp_path / "a.pth").write_bytes(b"")
-    with pytest.raises(ImportError, match=r"keras-sa\[torch\]"):
-        load_checkpoint(build_tiny(), tmp_path / "a.pth")
-
-
-def test_an_old_torch_is_refused(monkeypatch, trained, tmp_path):
+@pytest.mark.parametrize("end", [".ckpt", ".bin"])
+def test_the_same_file_under_other_usual_names(trained, tmp_path, end):
     export_torch(trained, tmp_path / "a.pth")
-    monkeypatch.setattr(torch, "__version__", "2.5.1")
-    with pytest.raises(ImportError, match="2.6 or newer"):
-        load_checkpoint(build_tiny(), tmp_path / "a.pth")
+    (tmp_path / "a.pth").rename(tmp_path / f"a{end}")
+    model = build_tiny()
+    assert load_checkpoint(model, tmp_path / f"a{end}").complete
+    assert_same_state(model, state_of(trained))
 
 
 def test_failed_writing_leaves_the_old_file(trained, tmp_path, monkeypatch):

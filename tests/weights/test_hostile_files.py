@@ -9,7 +9,8 @@ import h5py
 import keras
 import numpy as np
 import pytest
-import torch
+from optional_torch import needs_torch
+from optional_torch import torch
 from tiny_networks import FORMATS
 from tiny_networks import assert_same_state
 from tiny_networks import build_tiny
@@ -56,6 +57,8 @@ def test_a_pickle_that_would_run_code(tmp_path, refused, how):
     marker = tmp_path / "marker"
     path = tmp_path / "a.pth"
     content = {"state_dict": RunsCode(marker)}
+    if how != "pickle" and torch is None:
+        pytest.skip("pip install 'keras-sa[torch]' brings what writes such files")
     if how == "pickle":
         # Protocol 2 is the one that PyTorch reads without a warning.
         path.write_bytes(pickle.dumps(content, protocol=2))
@@ -69,12 +72,15 @@ def test_a_pickle_that_would_run_code(tmp_path, refused, how):
         assert marker.exists()
 
 
+@needs_torch
 def test_a_whole_pickled_network(tmp_path, refused):
     torch.save(torch.nn.Linear(2, 2), tmp_path / "a.pth")
     refused(tmp_path / "a.pth", "Python objects, which can run code: torch.nn")
 
 
-@pytest.mark.parametrize("end", [*FORMATS, ".legacy.pth"])
+@pytest.mark.parametrize(
+    "end", [*FORMATS, pytest.param(".legacy.pth", marks=needs_torch)]
+)
 @pytest.mark.parametrize("kept", [0.0, 0.5, 0.99])
 def test_a_truncated_file(trained, state, tmp_path, refused, end, kept):
     path = tmp_path / f"a{end}"
@@ -140,14 +146,16 @@ def test_objects_in_npz_are_not_unpickled(state, tmp_path, refused):
     assert not marker.exists()
 
 
-@pytest.mark.parametrize("dtype", [torch.int64, torch.complex64, torch.float8_e4m3fn])
+@needs_torch
+@pytest.mark.parametrize("dtype", ["int64", "complex64", "float8_e4m3fn"])
 def test_wrong_types_in_torch_files(state, tmp_path, refused, dtype):
     tensors = {name: torch.tensor(value) for name, value in state.items()}
-    tensors["fc.bias"] = torch.zeros(10).to(dtype)
+    tensors["fc.bias"] = torch.zeros(10).to(getattr(torch, dtype))
     torch.save(tensors, tmp_path / "a.pth")
     refused(tmp_path / "a.pth", "fc.bias has the dtype")
 
 
+@needs_torch
 def test_gigantic_shapes_are_never_made(state, tmp_path, refused):
     huge = 10**7
     tensors = {name: torch.tensor(value) for name, value in state.items()}

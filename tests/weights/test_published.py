@@ -145,14 +145,6 @@ def test_an_unsuited_attention_is_refused_before_the_download():
         del ATTENTIONS["relu_for_test"]
 
 
-def test_a_missing_package_is_said_before_the_download(monkeypatch):
-    import sys
-
-    monkeypatch.setitem(sys.modules, "torch", None)
-    with pytest.raises(ImportError, match=r"keras-sa\[torch\]"):
-        SAResNet50()
-
-
 class Quiet(SimpleHTTPRequestHandler):
     def log_message(self, *args):
         """Nothing on the terminal."""

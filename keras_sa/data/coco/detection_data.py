@@ -78,7 +78,8 @@ class DetectionData:
         Args:
             epoch: The first epoch, counted from 0.
             step: The first step in it.
-            epochs: How many epochs, the first one included. `None`: endless.
+            epochs: How many epochs, the first one included. `None`: endless for
+                training, one for evaluation.
 
         Returns:
             A `tf.data.Dataset` of global batches.
@@ -91,6 +92,8 @@ class DetectionData:
                 f"`epoch` must be at least 0 and `step` in 0..{self.steps_per_epoch}. "
                 f"Received: epoch={epoch}, step={step}"
             )
+        if epochs is None and not self.training:
+            epochs = 1
         return self._batches(epoch, step, epochs, self.batch_size)
 
     def input_fn(self, epoch: int = 0, step: int = 0, epochs: int | None = None):

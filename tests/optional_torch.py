@@ -1,0 +1,13 @@
+"""PyTorch where it is installed, for comparisons with what it reads and writes."""
+
+import pytest
+
+try:
+    import torch
+except ImportError:
+    torch = None
+
+needs_torch = pytest.mark.skipif(
+    torch is None,
+    reason="pip install 'keras-sa[torch]' brings PyTorch, which this compares with",
+)
