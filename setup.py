@@ -77,6 +77,7 @@ setup(
     package_dir=MAPPED,
     package_data={"keras_sa": ["py.typed"]},
     install_requires=[
+        "filelock>=3.20",
         "keras>=3.12",
         "numpy>=1.26.4",
         "safetensors>=0.8",

@@ -24,6 +24,9 @@ Seed = Annotated[int, typer.Option(help="Of the weights and the images.")]
 SaveEvery = Annotated[
     int | None, typer.Option(min=1, help="In steps, beside every epoch.")
 ]
+Restart = Annotated[
+    bool, typer.Option(help="Delete the training that the directory holds.")
+]
 Timeout = Annotated[float, typer.Option(help="Seconds to wait for other workers.")]
 Backend = Annotated[str, typer.Option(help="pycocotools, faster_coco_eval or hotcoco.")]
 Depth = Annotated[int, typer.Option(help="50, 101 or 152.")]

@@ -63,6 +63,7 @@ def train(
     tensorboard: Annotated[
         bool, typer.Option(help="Also write logs for TensorBoard.")
     ] = False,
+    restart: shared_options.Restart = False,
     timeout: shared_options.Timeout = 60.0,
     dry_run: Annotated[
         bool, typer.Option(help="Print what would be done, and stop.")
@@ -152,7 +153,7 @@ def train(
 
         callbacks.append(TensorBoardLog(directory / "tensorboard", images, chief))
     try:
-        session.run(model, callbacks, save_every=save_every)
+        session.run(model, callbacks, save_every=save_every, restart=restart)
     except Preempted as stopped:
         print(stopped, flush=True)
         raise

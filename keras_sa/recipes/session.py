@@ -11,6 +11,10 @@ from pathlib import Path
 
 import keras
 
+from keras_sa.recipes.begun import check_begun
+from keras_sa.recipes.begun import only_training
+from keras_sa.recipes.begun import remove_training
+from keras_sa.recipes.begun import write_begun
 from keras_sa.recipes.metrics_log import MetricsLog
 from keras_sa.training.cluster.strategy import is_chief
 from keras_sa.training.cluster.workers import Workers
@@ -88,6 +92,7 @@ class TrainingSession:
         callbacks: Sequence[keras.callbacks.Callback] = (),
         save_every: int | None = None,
         verbose: int | None = None,
+        restart: bool = False,
     ) -> keras.Model:
         """Trains, or goes on where it stopped, and saves the model.
 
@@ -97,15 +102,34 @@ class TrainingSession:
             save_every: See `keras_sa.training.fit`.
             verbose: As in `model.fit`. Defaults to a progress bar on a terminal and
                 to one line an epoch elsewhere, for example in a log file.
+            restart: Whether to delete the training that the directory holds.
 
         Returns:
             The trained model.
+
+        Raises:
+            ValueError: If the directory holds another training, or another process
+                is training there.
         """
         chief = is_chief(self.strategy)
+        if not chief:
+            return self._run(model, callbacks, save_every, verbose, restart)
+        self.directory.mkdir(parents=True, exist_ok=True)
+        with only_training(self.directory):
+            return self._run(model, callbacks, save_every, verbose, restart)
+
+    def _run(self, model, callbacks, save_every, verbose, restart):
+        chief = is_chief(self.strategy)
+        if restart:
+            if chief:
+                remove_training(self.directory)
+            Workers(self.strategy).wait()
+        settings = self._settings()
+        check_begun(self.directory, settings)
         if verbose is None:
             verbose = 1 if sys.stdout.isatty() else 2
         if chief:
-            self.directory.mkdir(parents=True, exist_ok=True)
+            write_begun(self.directory, settings)
         log = MetricsLog(self.directory, self.data.batch_size, write=chief)
         self.train(
             model,
@@ -115,22 +139,23 @@ class TrainingSession:
         )
         if chief:
             # Together: a training that fails leaves both to the one before it.
-            self._save_settings()
+            text = json.dumps(settings, indent=1) + "\n"
+            write_atomically(self.directory / SETTINGS, text)
             save_model(model, self.directory / MODEL)
         # A worker that ends before the chief has saved is taken for a dead one.
         Workers(self.strategy).wait()
         return model
 
-    def _save_settings(self):
+    def _settings(self):
         settings = {
             **self.settings(),
             "class_names": self.data.class_names,
             "batch_size": self.data.batch_size,
             "learning_rate": self.peak_learning_rate,
             "seed": self.seed,
+            "num_examples": self.data.num_examples,
         }
-        text = json.dumps(settings, indent=1) + "\n"
-        write_atomically(self.directory / SETTINGS, text)
+        return json.loads(json.dumps(settings))
 
     def first_compile(self, model: keras.Model) -> None:
         """Compiles the new network; called in the strategy's scope."""

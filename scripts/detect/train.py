@@ -41,6 +41,7 @@ def train(
         int, typer.Option(help="In epochs; 0 for no validation.")
     ] = 1,
     backend: shared_options.Backend = "pycocotools",
+    restart: shared_options.Restart = False,
     timeout: shared_options.Timeout = 60.0,
     skip_bad: Annotated[
         bool, typer.Option(help="Leave out what can't be used, and list it.")
@@ -99,7 +100,7 @@ def train(
     if is_chief(made):
         _describe(session, model, recipe)
     try:
-        session.run(model, save_every=save_every)
+        session.run(model, save_every=save_every, restart=restart)
     except Preempted as stopped:
         print(stopped, flush=True)
         raise

@@ -83,7 +83,8 @@ def test_refused_training_changes_no_finished_one(trained, arguments, tmp_path):
     folder = photos(tmp_path / "photos", ("train",), "ab")
     other = ("--data", f"folder:{folder}", "--batch-size", 2)
     output = run("train", *arguments, *other, code=1).output
-    assert "belongs to another model" in output
+    assert "holds another training" in output
+    assert "class_names was" in output
     assert load_trained(trained)[1] == before
 
 
