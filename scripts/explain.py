@@ -91,6 +91,7 @@ def _load(path, image_size, normalize):
     from keras_sa.recipes.classifier_session import image_options
     from keras_sa.recipes.classifier_session import load_trained
     from keras_sa.serving.image_input import image_shape
+    from keras_sa.utils.input_scaling import takes_pixels
 
     if path.is_dir():
         network, settings = load_trained(path)
@@ -103,6 +104,7 @@ def _load(path, image_size, normalize):
         )
     size = (image_size, image_size) if image_size else None
     *size, channels = image_shape(network, size)
+    normalize = normalize and not takes_pixels(network)
     options = {"image_size": size, "channels": channels, "normalize": normalize}
     return network, None, options
 

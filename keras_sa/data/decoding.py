@@ -27,6 +27,7 @@ def decode(contents):
         [
             (_is_jpeg(contents), lambda: _decode_jpeg(contents)),
             (_starts_with(contents, b"BM"), lambda: _decode_bmp(contents)),
+            (_is_still_webp(contents), lambda: _decode_webp(contents)),
         ],
         default=lambda: tf.io.decode_image(
             contents, channels=3, expand_animations=False
@@ -110,6 +111,29 @@ def _starts_with(contents, magic):
 
 def _is_jpeg(contents):
     return _starts_with(contents, b"\xff\xd8\xff")
+
+
+def _is_still_webp(contents):
+    """Animated ones are refused by `decode_image`, without being decoded."""
+    import tensorflow as tf
+
+    flags = tf.strings.substr(contents, 12, 9)
+    extended = tf.strings.substr(flags, 0, 4) == b"VP8X"
+    # The second bit of the flags' last byte says that there are several pictures.
+    codes = tf.io.decode_raw(tf.strings.substr(contents, 20, 1), "uint8")
+    animated = extended & tf.reduce_any(tf.bitwise.bitwise_and(codes, 2) > 0)
+    return (
+        _starts_with(contents, b"RIFF")
+        & (tf.strings.substr(contents, 8, 4) == b"WEBP")
+        & ~animated
+    )
+
+
+def _decode_webp(contents):
+    import tensorflow as tf
+
+    # With three channels TensorFlow refuses images that have transparency.
+    return tf.image.decode_webp(contents, channels=4)[0, :, :, :3]
 
 
 def _decode_jpeg(contents):

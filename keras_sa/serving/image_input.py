@@ -5,6 +5,7 @@ from collections.abc import Sequence
 
 import keras
 
+from keras_sa.utils.input_scaling import takes_pixels
 from keras_sa.utils.normalization import IMAGENET_MEAN
 from keras_sa.utils.normalization import IMAGENET_STD
 from keras_sa.utils.normalization import normalized
@@ -65,6 +66,7 @@ def normalization(
     channels: int,
     mean: Sequence[float] | None = None,
     std: Sequence[float] | None = None,
+    model: keras.Model | None = None,
 ) -> Callable:
     """The function from images in 0..255 to a network's input.
 
@@ -72,14 +74,30 @@ def normalization(
         channels: Number of channels.
         mean: Mean of each channel in 0..1; by default ImageNet's for 3 channels.
         std: Standard deviation of each channel, likewise.
+        model: The network. One that normalises images by itself gets them as they
+            are.
 
     Returns:
         A function of a float32 batch `(batch, height, width, channels)`. It gives
         `(x / 255 - mean) / std` in the order of `keras.config.image_data_format()`.
 
     Raises:
-        ValueError: If `mean` and `std` don't fit the channels, or are missing.
+        ValueError: If `mean` and `std` don't fit the channels or the model, or are
+            missing.
     """
+    channels_first = keras.config.image_data_format() == "channels_first"
+
+    def ordered(images):
+        return keras.ops.transpose(images, (0, 3, 1, 2)) if channels_first else images
+
+    if model is not None and takes_pixels(model):
+        if mean is not None or std is not None:
+            raise ValueError(
+                "The model normalises images by itself and takes them in 0..255, so "
+                "`mean` and `std` would be applied twice. Received: "
+                f"mean={mean}, std={std}, model={model.name!r}"
+            )
+        return ordered
     if mean is None and std is None and channels == 3:
         mean, std = IMAGENET_MEAN, IMAGENET_STD
     if mean is None or std is None or len(mean) != channels:
@@ -88,10 +106,4 @@ def normalization(
             f"for each channel. Received: mean={mean}, std={std}, {channels} channels"
         )
     scale_and_shift(mean, std)  # refuses what can't be
-    channels_first = keras.config.image_data_format() == "channels_first"
-
-    def normalize(images):
-        images = normalized(images, mean, std)
-        return keras.ops.transpose(images, (0, 3, 1, 2)) if channels_first else images
-
-    return normalize
+    return lambda images: ordered(normalized(images, mean, std))

@@ -75,14 +75,26 @@ class SavedModelPredictor:
 
         self.version = latest_version(directory)
         self._model = tf.saved_model.load(str(self.version))
-        self._predict = self._model.signatures[SIGNATURE]
 
     def __call__(self, body) -> dict:
         import tensorflow as tf
 
         files = tf.constant(image_files(body), tf.string)
-        outputs = self._predict(image_bytes=files)
+        outputs = self._signature(body)(image_bytes=files)
         return {"predictions": as_predictions(outputs)}
+
+    def _signature(self, body):
+        name = body.get("signature_name") or SIGNATURE
+        known = {
+            signature: function
+            for signature, function in self._model.signatures.items()
+            if set(function.structured_input_signature[1]) == {"image_bytes"}
+        }
+        if name not in known:
+            raise BadRequestError(
+                f"`signature_name` must be one of {sorted(known)}. Received: {name!r}"
+            )
+        return known[name]
 
 
 def serve(directory: str | Path, port: int = 8501, name: str | None = None) -> None:

@@ -3,6 +3,8 @@
 import functools
 import hashlib
 import os
+import warnings
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -14,7 +16,10 @@ from keras_sa.data.sources.source import check_validation_fraction
 from keras_sa.data.sources.source import host_tensor
 from keras_sa.utils.evaluation_crop import CROP_RATIO
 
-SUFFIXES = (".jpg", ".jpeg", ".png", ".gif", ".bmp", ".webp")
+JPEG = (".jpg", ".jpeg", ".jpe", ".jfif")
+SUFFIXES = (*JPEG, ".png", ".gif", ".bmp", ".webp")
+# What a person takes for an image, and no decoder here reads.
+UNREADABLE = (".tif", ".tiff", ".avif", ".heic", ".heif", ".jp2", ".jxl", ".psd")
 SPLIT_FOLDERS = {
     "train": ("train", "training"),
     "validation": ("validation", "val", "valid"),
@@ -161,7 +166,7 @@ def _class_folders(path):
 
 def list_images(path: Path) -> list[Path]:
     """The image files below a folder, sorted by name."""
-    images = []
+    images, unread = [], Counter()
     for folder, folders, files in os.walk(path, followlinks=True):
         folders[:] = [name for name in folders if not name.startswith(".")]
         images += [
@@ -169,6 +174,18 @@ def list_images(path: Path) -> list[Path]:
             for file in files
             if file.lower().endswith(SUFFIXES) and not file.startswith(".")
         ]
+        unread.update(
+            Path(file).suffix.lower()
+            for file in files
+            if file.lower().endswith(UNREADABLE) and not file.startswith(".")
+        )
+    if unread:
+        counts = ", ".join(f"{n} {suffix}" for suffix, n in sorted(unread.items()))
+        warnings.warn(
+            f"{str(path)!r} has images that can't be read and are left out: {counts}. "
+            f"Only {', '.join(SUFFIXES)} are.",
+            stacklevel=2,
+        )
     return sorted(images)
 
 

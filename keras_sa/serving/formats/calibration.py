@@ -9,11 +9,10 @@ import keras
 import numpy as np
 
 from keras_sa.data.decoding import decode_evaluation_crop
+from keras_sa.data.sources.folder import SUFFIXES
 from keras_sa.serving.image_input import image_shape
 from keras_sa.serving.image_input import normalization
 from keras_sa.utils.evaluation_crop import CROP_RATIO
-
-SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp")
 
 
 class CalibrationImages:
@@ -26,7 +25,8 @@ class CalibrationImages:
         folder: A folder that is searched with all folders in it.
         image_size: Height and width for networks of free size.
         normalize: A function of a float32 batch in 0..255 that gives the network's
-            input. Defaults to ImageNet's normalisation.
+            input. Defaults to ImageNet's normalisation, or to none for a network
+            that does it by itself.
         crop_ratio: See `evaluation_crop`.
         max_images: How many images are taken at most, spread over the folder.
 
@@ -58,7 +58,7 @@ class CalibrationImages:
         step = max(1, len(files) / max_images)
         self.files = [files[int(i * step)] for i in range(int(len(files) / step))]
         *self.size, self.channels = image_shape(model, image_size)
-        self.normalize = normalize or normalization(self.channels)
+        self.normalize = normalize or normalization(self.channels, model=model)
         self.crop_ratio = crop_ratio
 
     def __len__(self) -> int:

@@ -14,7 +14,7 @@ def with_precision(model: keras.Model, precision: str) -> keras.Model:
     """Copies a network so that its maps are in a 16-bit type.
 
     Weights and the statistics of attention layers stay in float32, and so do the
-    last dense layer and the outputs.
+    dense layers and the layers that make the outputs.
 
     Args:
         model: A functional model.
@@ -32,11 +32,13 @@ def with_precision(model: keras.Model, precision: str) -> keras.Model:
             f"Received: precision={precision!r}"
         )
     graph = trace(model)
+    outputs = keras.tree.flatten(graph.outputs)
     copies = {}
     for call in graph.calls:
         layer = call.layer
         if isinstance(layer, keras.layers.Layer) and id(layer) not in copies:
             kept = isinstance(layer, keras.layers.Dense | keras.layers.Softmax)
+            kept = kept or any(value in outputs for value in call.outputs)
             dtype = "float32" if kept else POLICIES[precision]
             copies[id(layer)] = copy_layer(layer, layer.name, dtype=dtype)
     calls = [

@@ -64,7 +64,8 @@ def export(
         image_size: Height and width, or one number for both. Must be given if the
             model's input is of free size.
         mean: Mean of each channel in 0..1. Defaults to ImageNet's for RGB; must be
-            given for other images, if `preprocess` is not.
+            given for other images, if `preprocess` is not. A model that normalises
+            images by itself gets them in 0..255.
         std: Standard deviation of each channel, likewise.
         preprocess: What to do instead: a function of TensorFlow operations on a
             float32 batch in 0..255, channels last.
@@ -111,7 +112,7 @@ def export(
     classifier = find_head(fuse(model, portable=False) if fused else model, from_logits)
     shape = image_shape(model, image_size)
     lines = label_lines(labels, classifier.classes)
-    preprocess = preprocess or normalization(shape[-1], mean, std)
+    preprocess = preprocess or normalization(shape[-1], mean, std, model)
 
     target.parent.mkdir(parents=True, exist_ok=True)
     # TF Serving ignores names that are not numbers.
