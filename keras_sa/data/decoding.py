@@ -27,7 +27,10 @@ def decode(contents):
         [
             (_is_jpeg(contents), lambda: _decode_jpeg(contents)),
             (_starts_with(contents, b"BM"), lambda: _decode_bmp(contents)),
-            (_is_still_webp(contents), lambda: _decode_webp(contents)),
+            (
+                _is_transparent_webp(contents),
+                lambda: _decode_transparent_webp(contents),
+            ),
         ],
         default=lambda: tf.io.decode_image(
             contents, channels=3, expand_animations=False
@@ -113,26 +116,31 @@ def _is_jpeg(contents):
     return _starts_with(contents, b"\xff\xd8\xff")
 
 
-def _is_still_webp(contents):
-    """Animated ones are refused by `decode_image`, without being decoded."""
+def _is_transparent_webp(contents):
+    """A still WebP image with transparency, which `decode_image` refuses."""
     import tensorflow as tf
 
-    flags = tf.strings.substr(contents, 12, 9)
-    extended = tf.strings.substr(flags, 0, 4) == b"VP8X"
-    # The second bit of the flags' last byte says that there are several pictures.
-    codes = tf.io.decode_raw(tf.strings.substr(contents, 20, 1), "uint8")
-    animated = extended & tf.reduce_any(tf.bitwise.bitwise_and(codes, 2) > 0)
-    return (
-        _starts_with(contents, b"RIFF")
-        & (tf.strings.substr(contents, 8, 4) == b"WEBP")
-        & ~animated
-    )
+    # Files may be shorter than a header.
+    head = tf.strings.join([tf.strings.substr(contents, 0, 32), b"\0" * 32])
+
+    def has(position, bit):
+        byte = tf.strings.substr(head, position, 1)
+        return tf.reduce_any(
+            tf.bitwise.bitwise_and(tf.io.decode_raw(byte, "uint8"), bit) > 0
+        )
+
+    # The flags of the extended header, and of a lossless picture's own one.
+    kind = tf.strings.substr(head, 12, 4)
+    extended = (kind == b"VP8X") & has(20, 0x10) & ~has(20, 0x02)
+    lossless = (kind == b"VP8L") & has(24, 0x10)
+    is_webp = tf.strings.substr(head, 8, 4) == b"WEBP"
+    return _starts_with(head, b"RIFF") & is_webp & (extended | lossless)
 
 
-def _decode_webp(contents):
+def _decode_transparent_webp(contents):
     import tensorflow as tf
 
-    # With three channels TensorFlow refuses images that have transparency.
+    # Its first axis counts pictures.
     return tf.image.decode_webp(contents, channels=4)[0, :, :, :3]
 
 

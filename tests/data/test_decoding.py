@@ -67,6 +67,18 @@ def test_decodes_webp():
     np.testing.assert_array_equal(decode(tf.constant(contents)), np.asarray(picture()))
 
 
+@pytest.mark.parametrize("lossless", [True, False])
+def test_transparency_of_webp_is_left_out(lossless):
+    transparent = picture().convert("RGBA")
+    transparent.putalpha(Image.new("L", transparent.size, 100))
+    contents = encoded(transparent, "WEBP", lossless=lossless, exact=True)
+    image = decode(tf.constant(contents)).numpy().astype("int32")
+    expected = np.asarray(transparent)[..., :3]
+    # What a lossy picture loses of noise is not at issue here.
+    assert image.shape == expected.shape
+    assert np.abs(image - expected).max() <= (0 if lossless else 255)
+
+
 def test_takes_the_first_frame_of_a_gif():
     first, second = (Image.new("RGB", (9, 7), (v, 0, 0)) for v in (200, 50))
     contents = encoded(first, "GIF", save_all=True, append_images=[second])
