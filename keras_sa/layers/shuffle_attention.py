@@ -25,8 +25,8 @@ class ShuffleAttention(AttentionLayer):
     shape `(batch, 1, 1, channels)`: nothing is split, no tensor has more than four
     axes. There are no batch statistics, so training and inference are the same
     function. Statistics are two-pass and at least float32 under every dtype policy.
-    Right behind a `keras_sa.layers.BatchNormalization` it costs next to nothing in
-    training.
+    Right behind a `keras_sa.layers.BatchNormalization` it is trained in one operation
+    with it, which costs less.
 
     Args:
         groups: Number of groups. The number of channels must be a multiple of
