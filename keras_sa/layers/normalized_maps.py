@@ -4,8 +4,9 @@ A batch norm turns maps x into `gain * (x - center) + offset`. The mean and vari
 of the result in each sample follow from those of x, and those of the batch from
 those of the samples. So the maps are read once for the statistics of both layers and
 once for their output, forward and backward, if the compiler joins the operations in
-between, as XLA does; only x is kept for the way back. Between the two operations everything is of the shape
-(batch, 1, 1, channels), and is differentiated by TensorFlow.
+between, as XLA does; only x is kept for the way back. Between the two operations
+everything is of the shape (batch, 1, 1, channels), and is differentiated by
+TensorFlow.
 """
 
 from dataclasses import dataclass
