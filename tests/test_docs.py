@@ -19,6 +19,7 @@ PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 PUBLIC = (
     "data",
     "layers",
+    "recipes",
     "serving",
     "study",
     "training",

@@ -276,7 +276,7 @@ def test_any_functional_model_can_be_read_from_keras_files(tmp_path):
 
 
 def test_an_unknown_ending_or_missing_file_is_said(tmp_path):
-    (tmp_path / "a.ckpt").write_bytes(b"")
+    (tmp_path / "a.weights").write_bytes(b"")
     with pytest.raises(ValueError, match=r"must end in one of .*\.safetensors"):
         load_checkpoint(build_tiny(), tmp_path / "a.weights")
     with pytest.raises(FileNotFoundError, match="no weight file"):
