@@ -1,6 +1,7 @@
 """Images that show a quantiser what a network will see."""
 
 from collections.abc import Callable
+from collections.abc import Iterable
 from collections.abc import Iterator
 from collections.abc import Sequence
 from pathlib import Path
@@ -78,4 +79,46 @@ class CalibrationImages:
                 ) from error
             if self.channels == 1:
                 crop = tf.image.rgb_to_grayscale(crop)
-            yield np.asarray(self.normalize(crop[tf.newaxis]), "float32")
+            yield np.asarray(self.normalize(crop[tf.newaxis]))
+
+
+def calibration_batches(
+    model: keras.Model, calibration: Iterable[np.ndarray]
+) -> list[np.ndarray]:
+    """Batches that a quantiser may go through as often as it likes.
+
+    Args:
+        model: The network that is quantised.
+        calibration: Batches of images as the network takes them.
+
+    Returns:
+        The batches as arrays of the type of the network's input.
+
+    Raises:
+        ValueError: If there is none, or something else among them.
+    """
+    shape, dtype = tuple(model.inputs[0].shape), model.inputs[0].dtype
+    batches = []
+    for batch in calibration:
+        if isinstance(batch, tuple | list | dict):
+            raise ValueError(
+                "`calibration` must give batches of images alone, without labels. "
+                f"Received: a {type(batch).__name__} of {len(batch)}"
+            )
+        batch = np.asarray(batch)
+        fits = batch.ndim == len(shape) and all(
+            length in (None, given)
+            for length, given in zip(shape, batch.shape, strict=True)
+        )
+        if not fits or not len(batch):
+            raise ValueError(
+                f"`calibration` must give batches of the model's shape {shape}. "
+                f"Received: a batch of the shape {batch.shape}"
+            )
+        batches.append(batch.astype(dtype))
+    if not batches:
+        raise ValueError(
+            "`calibration` must give at least one batch of images. Received: none; a "
+            "generator gives its batches only once"
+        )
+    return batches

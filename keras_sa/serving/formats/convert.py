@@ -8,6 +8,8 @@ from pathlib import Path
 import keras
 import numpy as np
 
+from keras_sa.serving.formats.calibration import calibration_batches
+from keras_sa.serving.formats.constant_function import constant_function
 from keras_sa.serving.formats.onnx_writer import OPSET
 from keras_sa.serving.formats.onnx_writer import UnsupportedLayerError
 from keras_sa.serving.formats.onnx_writer import write_onnx
@@ -47,7 +49,8 @@ def convert(
         path: The file to write.
         format: See the table.
         precision: See the table.
-        calibration: For int8: batches of normalised images like those to come.
+        calibration: For int8: batches of images like those to come, as the network
+            takes them. They are all held in memory.
         force: Whether to replace an existing file.
 
     Returns:
@@ -57,7 +60,7 @@ def convert(
         FileExistsError: If the file exists and `force` is false.
         ImportError: If an extra is missing; the message says how to install it.
         ValueError: If the format does not have the precision or an operation of the
-            model, or int8 has no calibration.
+            model, or int8 has no calibration images or others than the model takes.
     """
     path = Path(path)
     if format not in WRITERS:
@@ -86,6 +89,8 @@ def convert(
             f"{existing[0]} exists. Choose another path, or replace it with "
             "`force=True` (`--force`)."
         )
+    if calibration is not None:
+        calibration = calibration_batches(model, calibration)
     path.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=".export-", dir=path.parent) as folder:
         (Path(folder) / INTERMEDIATE).mkdir()
@@ -103,19 +108,14 @@ def _write_keras(model, path, precision, calibration):
 
 
 def _write_float32_onnx(model, path):
+    onnx = require_extra("onnx", "onnx")
     try:
         write_onnx(model, path)
     except UnsupportedLayerError:
-        onnx = require_extra("onnx", "onnx")
-        require_extra("tf2onnx", "onnx")
-        images = model.inputs[0]
-        signature = [keras.InputSpec(images.dtype, images.shape, name="images")]
-        model.export(
-            str(path),
-            format="onnx",
-            verbose=False,
-            input_signature=signature,
-            opset_version=OPSET,
+        tf2onnx = require_extra("tf2onnx", "onnx")
+        function = constant_function(model)
+        tf2onnx.convert.from_function(
+            function, function.input_signature, opset=OPSET, output_path=str(path)
         )
         # It leaves operations that it does not know as they are.
         try:
@@ -123,6 +123,24 @@ def _write_float32_onnx(model, path):
         except onnx.checker.ValidationError as error:
             reason = str(error).splitlines()[0]
             raise ValueError(f"ONNX can't express {model.name!r}: {reason}") from error
+    _check_inputs(model, onnx, path)
+
+
+def _check_inputs(model, onnx, path):
+    """Nobody could run a file that wants more than images."""
+    found = [
+        (
+            value.name,
+            onnx.helper.tensor_dtype_to_np_dtype(value.type.tensor_type.elem_type),
+        )
+        for value in onnx.load(path, load_external_data=False).graph.input
+    ]
+    expected = [("images", np.dtype(model.inputs[0].dtype))]
+    if found != expected:
+        raise ValueError(
+            f"ONNX can't express {model.name!r}: the file would have the inputs "
+            f"{found} instead of {expected}."
+        )
 
 
 def _write_onnx(model, path, precision, calibration):
@@ -149,7 +167,7 @@ def _quantize_onnx(float32, path, calibration):
 
         def get_next(self):
             batch = next(self.batches, None)
-            return None if batch is None else {"images": np.asarray(batch, "float32")}
+            return None if batch is None else {"images": batch}
 
     prepared = path.parent / INTERMEDIATE / "prepared.onnx"
     shape_inference.quant_pre_process(str(float32), str(prepared))
@@ -170,35 +188,24 @@ def _write_openvino(model, path, precision, calibration):
     network = openvino.convert_model(str(source))
     if precision == "int8":
         nncf = require_extra("nncf", "openvino")
-        images = [np.asarray(batch, "float32") for batch in calibration]
-        network = nncf.quantize(network, nncf.Dataset(images), subset_size=len(images))
+        network = nncf.quantize(
+            network, nncf.Dataset(calibration), subset_size=len(calibration)
+        )
     openvino.save_model(network, str(path), compress_to_fp16=precision == "float16")
 
 
 def _write_litert(model, path, precision, calibration):
     import tensorflow as tf
 
-    signature = tf.TensorSpec(model.inputs[0].shape, tf.float32, "images")
-
-    @tf.function(input_signature=[signature])
-    def predict(images):
-        return model(images, training=False)
-
-    # Without an owner of the variables the file would have none of their values.
-    owner = tf.Module()
-    owner.variables_of_network = [weight.value for weight in model.weights]
-    converter = tf.lite.TFLiteConverter.from_concrete_functions(
-        [predict.get_concrete_function()], owner
-    )
+    function = constant_function(model).get_concrete_function()
+    converter = tf.lite.TFLiteConverter.from_concrete_functions([function])
     if precision != "float32":
         converter.optimizations = [tf.lite.Optimize.DEFAULT]
     if precision == "float16":
         converter.target_spec.supported_types = [tf.float16]
     if precision == "int8":
         converter.representative_dataset = lambda: (
-            [np.asarray(image[None], "float32")]
-            for batch in calibration
-            for image in batch
+            [image[None]] for batch in calibration for image in batch
         )
     path.write_bytes(converter.convert())
 

@@ -95,6 +95,8 @@ def write_onnx(model: keras.Model, path: str | Path) -> Path:
     (output,) = keras.tree.flatten(graph.outputs)
     if len(images.shape) != 4:
         raise UnsupportedLayerError(f"an input of the shape {images.shape}")
+    if images.dtype != "float32":
+        raise UnsupportedLayerError(f"an input of {images.dtype}")
     names = {images: writer.node("Transpose", "images", perm=[0, 3, 1, 2])}
     for call in graph.calls:
         rule = next((r for kind, r in RULES if isinstance(call.layer, kind)), None)

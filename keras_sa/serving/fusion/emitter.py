@@ -27,10 +27,41 @@ PLAIN = (
 # Layers that treat every channel alike and alone.
 CHANNELWISE = (
     layers.AveragePooling2D,
-    layers.Dropout,
     layers.MaxPooling2D,
     layers.ReLU,
     layers.ZeroPadding2D,
+)
+# Layers that do something in training alone.
+IDLE = (
+    layers.ActivityRegularization,
+    layers.AlphaDropout,
+    layers.Dropout,
+    layers.GaussianDropout,
+    layers.GaussianNoise,
+    layers.SpatialDropout2D,
+    layers.AugMix,
+    layers.CutMix,
+    layers.MixUp,
+    layers.RandAugment,
+    layers.RandomBrightness,
+    layers.RandomColorDegeneration,
+    layers.RandomColorJitter,
+    layers.RandomContrast,
+    layers.RandomElasticTransform,
+    layers.RandomErasing,
+    layers.RandomFlip,
+    layers.RandomGaussianBlur,
+    layers.RandomGrayscale,
+    layers.RandomHue,
+    layers.RandomInvert,
+    layers.RandomPerspective,
+    layers.RandomPosterization,
+    layers.RandomRotation,
+    layers.RandomSaturation,
+    layers.RandomSharpness,
+    layers.RandomShear,
+    layers.RandomTranslation,
+    layers.RandomZoom,
 )
 SUFFIXES = ("_a", "_b")
 
@@ -123,7 +154,13 @@ class Emitter:
     def keep(self, call):
         """Calls a layer as it is on whole maps."""
         layer = call.layer
-        known = (*PLAIN, *CHANNELWISE, layers.Activation, layers.GlobalAveragePooling2D)
+        known = (
+            *PLAIN,
+            *CHANNELWISE,
+            *IDLE,
+            layers.Activation,
+            layers.GlobalAveragePooling2D,
+        )
         if not isinstance(layer, known):
             self.report.unchanged.append(layer.name)
         args, kwargs = keras.tree.map_structure(

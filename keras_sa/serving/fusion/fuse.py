@@ -54,6 +54,7 @@ def fuse(
     - On TensorFlow, the addition of a block and its ReLU are parts of the convolution
       also in the half that its mean gates: `relu(g * x + y) = g * relu(x + y / g)`.
     - Paddings and activations become part of the convolutions.
+    - What does something in training alone is left out: dropout, noise, augmentation.
 
     Everything else stays as it is. The outputs agree up to rounding.
 

@@ -8,6 +8,7 @@ import numpy as np
 from keras_sa.layers import BatchNormalization
 from keras_sa.layers import ShuffleAttention
 from keras_sa.serving.fusion.emitter import CHANNELWISE
+from keras_sa.serving.fusion.emitter import IDLE
 from keras_sa.serving.fusion.emitter import SUFFIXES
 from keras_sa.serving.fusion.emitter import Halves
 from keras_sa.serving.fusion.emitter import Padded
@@ -28,6 +29,17 @@ FEW_CHANNELS = 256
 # ... and with so many inputs reading the weights takes longer than averaging the map.
 MANY_INPUTS = 256
 ELEMENTWISE_ACTIVATIONS = ("linear", "relu", "sigmoid", "silu", "tanh")
+
+
+def _idle(emitter, call):
+    if len(call.inputs) != 1:
+        return None
+    (value,), (result,) = call.inputs, call.outputs
+    if value.dtype != result.dtype:
+        return None
+    # What waits may go on waiting, if it is for nothing else.
+    alone = emitter.is_only_for(call)
+    return emitter.emitted[value] if alone else emitter.ready(value)
 
 
 def _padding(emitter, call):
@@ -270,6 +282,7 @@ def _global_average(emitter, call):
 
 
 RULES = (
+    (IDLE, _idle),
     ((layers.ZeroPadding2D,), _padding),
     ((layers.Conv2D,), _convolution),
     ((layers.BatchNormalization, BatchNormalization), _batch_norm),

@@ -141,6 +141,67 @@ def test_unknown_layers_go_through_the_general_converter(tmp_path):
     np.testing.assert_allclose(actual, model.predict(images(), verbose=0), atol=1e-4)
 
 
+def small_head(x):
+    x = keras.layers.Conv2D(16, 3, strides=2, padding="same")(x)
+    return keras.layers.Dense(3)(keras.layers.GlobalAveragePooling2D()(x))
+
+
+PIXELS = np.random.default_rng(1).uniform(0, 255, (2, 16, 16, 3)).astype("float32")
+STARTS = {
+    "constants of a layer": keras.layers.Normalization(
+        mean=[90.0, 100.0, 110.0], variance=[50.0, 60.0, 70.0]
+    ),
+    "caffe's means": keras.applications.vgg16.preprocess_input,
+    "means and deviations": keras.applications.densenet.preprocess_input,
+    "an array of one's own": lambda x: x - PIXELS[1],
+    "augmentation": keras.Sequential(
+        [keras.layers.RandomRotation(0.2), keras.layers.RandomContrast(0.5)]
+    ),
+}
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("format", ["onnx", "openvino", "litert"])
+@pytest.mark.parametrize("start", STARTS)
+def test_images_are_the_only_input(tmp_path, start, format):
+    """What the graph has from outside is in the file."""
+    for module in REQUIRED.get(format, []):
+        pytest.importorskip(module)
+    inputs = keras.Input((16, 16, 3))
+    model = keras.Model(inputs, small_head(STARTS[start](inputs)))
+    path = convert(model, tmp_path / f"network{SUFFIXES[format]}", format)
+    expected = np.asarray(model(PIXELS, training=False))
+    actual = RUNTIMES[format](path, PIXELS)
+    np.testing.assert_allclose(actual, expected, rtol=0, atol=1e-4 * expected.std())
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize(
+    ("format", "precision"),
+    [
+        ("onnx", "float32"),
+        ("onnx", "int8"),
+        ("openvino", "float32"),
+        pytest.param("openvino", "int8", marks=pytest.mark.slow),
+        ("litert", "float32"),
+        ("litert", "int8"),
+    ],
+)
+def test_integer_images_stay_integers(tmp_path, format, precision):
+    for module in REQUIRED.get(format, []):
+        pytest.importorskip(module)
+    inputs = keras.Input((16, 16, 3), dtype="uint8")
+    model = keras.Model(inputs, small_head(keras.layers.Rescaling(1 / 255)(inputs)))
+    pixels = PIXELS.round().astype("uint8")
+    calibration = [pixels] if precision == "int8" else None
+    path = tmp_path / f"network{SUFFIXES[format]}"
+    convert(model, path, format, precision, calibration)
+    expected = np.asarray(model(pixels))
+    actual = RUNTIMES[format](path, pixels)
+    tolerance = TOLERANCES[precision] * expected.std()
+    np.testing.assert_allclose(actual, expected, rtol=0, atol=tolerance)
+
+
 @pytest.mark.filterwarnings("ignore")
 def test_what_onnx_cannot_express_is_not_written(tmp_path):
     for module in ("onnx", "tf2onnx"):
@@ -166,6 +227,43 @@ def test_wrong_arguments_are_refused(logits_model, tmp_path, arguments):
     path = tmp_path / arguments.pop("path", "network.onnx")
     with pytest.raises(ValueError, match="Received"):
         convert(logits_model, path, **{"format": "onnx", **arguments})
+
+
+@pytest.mark.parametrize(
+    ("calibration", "message"),
+    [
+        (iter(()), "at least one batch.*Received: none"),
+        ([(images(), np.zeros(4))], "without labels.*a tuple of 2"),
+        ([{"images": images()}], "without labels.*a dict of 1"),
+        ([images()[0]], r"shape \(None, 32, 32, 3\).*\(32, 32, 3\)"),
+        ([images()[:, :, :30]], r"\(4, 32, 30, 3\)"),
+        ([images(), images(count=0)], r"\(0, 32, 32, 3\)"),
+    ],
+)
+@pytest.mark.parametrize("format", ["onnx", "openvino", "litert"])
+def test_other_calibration_than_images_is_refused(
+    logits_model, tmp_path, format, calibration, message
+):
+    path = tmp_path / f"network{SUFFIXES[format]}"
+    with pytest.raises(ValueError, match=message):
+        convert(logits_model, path, format, "int8", calibration)
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_batches_that_are_given_once_do(tmp_path):
+    """The quantiser goes through them more than once."""
+    inputs = keras.Input((16, 16, 3))
+    model = keras.Model(inputs, small_head(inputs))
+    kinds = {
+        "list": [PIXELS, PIXELS / 2],
+        "generator": (batch for batch in (PIXELS, PIXELS / 2)),
+    }
+    files = [
+        convert(model, tmp_path / f"{kind}.tflite", "litert", "int8", batches)
+        for kind, batches in kinds.items()
+    ]
+    assert files[0].read_bytes() == files[1].read_bytes()
 
 
 @pytest.mark.parametrize("name", ["network[1].v2.onnx", "float32.onnx", "source.xml"])

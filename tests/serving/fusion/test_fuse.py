@@ -1,5 +1,6 @@
 """The fused network gives the same numbers, whatever the network was."""
 
+import inspect
 import os
 from collections import Counter
 
@@ -17,6 +18,7 @@ from keras_sa.layers import ShuffleAttention
 from keras_sa.serving import fuse
 from keras_sa.serving import with_precision
 from keras_sa.serving.fusion import rules
+from keras_sa.serving.fusion.emitter import IDLE
 from keras_sa.study import AblatedShuffleAttention
 from keras_sa.study import register_ablations
 
@@ -298,3 +300,36 @@ def test_subclassed_models_are_refused():
 
     with pytest.raises(ValueError, match="must be a functional model"):
         fuse(Custom())
+
+
+ARGUMENTS = {"RandomPosterization": (3,), "RandomTranslation": (0.5, 0.5)}
+
+
+@pytest.mark.parametrize("kind", IDLE, ids=lambda kind: kind.__name__)
+def test_what_does_nothing_in_inference_is_left_out(kind):
+    needed = [
+        parameter
+        for parameter in inspect.signature(kind).parameters.values()
+        if parameter.kind == parameter.POSITIONAL_OR_KEYWORD
+        and parameter.default is parameter.empty
+    ]
+    layer = kind(*ARGUMENTS.get(kind.__name__, (0.5,) * len(needed)))
+    images = np.random.default_rng(0).uniform(0, 255, (2, 6, 8, 3)).astype("float32")
+    np.testing.assert_array_equal(layer(images, training=False), images)
+    inputs = keras.Input((6, 8, 3))
+    x = keras.layers.Conv2D(4, 1)(layer(inputs))
+    x = keras.layers.BatchNormalization()(keras.layers.Dropout(0.5)(x))
+    model = keras.Model(inputs, x)
+    fused = fuse(model)
+    # The batch norm is folded through the dropout.
+    assert [type(each).__name__ for each in fused.layers] == ["InputLayer", "Conv2D"]
+    expected = model(images, training=False)
+    np.testing.assert_allclose(fused(images), expected, rtol=1e-4, atol=1e-3)
+
+
+def test_what_changes_the_type_or_size_in_inference_stays():
+    inputs = keras.Input((6, 8, 3), dtype="uint8")
+    x = keras.layers.RandomCrop(4, 4)(keras.layers.RandomFlip()(inputs))
+    fused = fuse(keras.Model(inputs, x))
+    kinds = [type(layer).__name__ for layer in fused.layers]
+    assert kinds == ["InputLayer", "RandomFlip", "RandomCrop"]
