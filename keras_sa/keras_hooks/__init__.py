@@ -7,6 +7,7 @@ anything is trained. This is the ground floor: it imports nothing of the package
 """
 
 from keras_sa.keras_hooks.model import ScalarLossError
+from keras_sa.keras_hooks.model import activation_functions
 from keras_sa.keras_hooks.model import additional_losses
 from keras_sa.keras_hooks.model import build_from_spec
 from keras_sa.keras_hooks.model import data_loss
@@ -16,6 +17,7 @@ from keras_sa.keras_hooks.model import layers_without_jit
 from keras_sa.keras_hooks.model import loss_tracker
 from keras_sa.keras_hooks.model import operations_of
 from keras_sa.keras_hooks.model import reduction_axes
+from keras_sa.keras_hooks.model import replaced
 from keras_sa.keras_hooks.model import set_building
 from keras_sa.keras_hooks.model import set_functions
 from keras_sa.keras_hooks.model import set_moments
@@ -32,6 +34,7 @@ __all__ = [
     "ATTRIBUTES",
     "HOOKS",
     "ScalarLossError",
+    "activation_functions",
     "additional_losses",
     "build_from_spec",
     "check_keras",
@@ -42,6 +45,7 @@ __all__ = [
     "loss_tracker",
     "operations_of",
     "reduction_axes",
+    "replaced",
     "set_building",
     "set_functions",
     "set_moments",

@@ -2,8 +2,11 @@
 
 import functools
 from collections.abc import Callable
+from contextlib import contextmanager
 
 import keras
+
+_ABSENT = object()
 
 
 def layers_of(model: keras.Model, kind: type) -> list[keras.layers.Layer]:
@@ -20,6 +23,35 @@ def operations_of(model: keras.Model) -> list:
         if isinstance(each, keras.Function):
             found.update((id(o), o) for o in each.operations)
     return list(found.values())
+
+
+@contextmanager
+def replaced(replacements: list[tuple]):
+    """Replaces attributes for a time, past Keras' tracking of them.
+
+    Args:
+        replacements: Tuples of an object, the attribute's name and its new value.
+    """
+    before = [
+        (owner, name, vars(owner).get(name, _ABSENT)) for owner, name, _ in replacements
+    ]
+    try:
+        for owner, name, value in replacements:
+            vars(owner)[name] = value
+        yield
+    finally:
+        for owner, name, value in before:
+            if value is _ABSENT:
+                vars(owner).pop(name, None)
+            else:
+                vars(owner)[name] = value
+
+
+def activation_functions():
+    """The module whose `softmax`, `sigmoid` and the like all of Keras calls."""
+    from keras.src import backend
+
+    return backend.nn
 
 
 def source_of(tensor: keras.KerasTensor):

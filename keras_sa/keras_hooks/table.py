@@ -100,6 +100,12 @@ def _optimizer():
     return optimizer
 
 
+def _functions():
+    from keras.src import backend
+
+    return backend.nn
+
+
 def _batches():
     from keras.src.backend.tensorflow.trainer import TFEpochIterator
 
@@ -107,6 +113,10 @@ def _batches():
 
 
 ATTRIBUTES = (
+    Attribute("softmax", _functions, "finding a classifier's logits"),
+    Attribute("sigmoid", _functions, "finding a classifier's logits"),
+    Attribute("log_softmax", _functions, "finding a classifier's logits"),
+    Attribute("log_sigmoid", _functions, "finding a classifier's logits"),
     Attribute("_keras_history", _tensor, "counting operations"),
     Attribute("_seed_generators", _batch_norm, "seeds that differ between replicas"),
     Attribute("_reduction_axes", _batch_norm, "statistics over all replicas"),

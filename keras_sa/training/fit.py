@@ -143,8 +143,8 @@ def fit(
 def _check_normalization(model, data):
     if getattr(data, "normalized", False) and takes_pixels(model):
         raise ValueError(
-            "The images would be normalised twice: the model begins with a "
-            "normalisation of pixels in 0..255. Load the data with `normalize=False`. "
+            "The images would be normalised twice: the model takes pixels in 0..255 "
+            "and normalises them itself. Load the data with `normalize=False`. "
             f"Received: model={model.name!r}, data={type(data).__name__} that is "
             "normalised"
         )

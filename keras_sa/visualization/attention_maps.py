@@ -8,6 +8,7 @@ from keras_sa.layers import AttentionLayer
 from keras_sa.visualization.heat_maps import channels_last
 from keras_sa.visualization.recording import batches
 from keras_sa.visualization.recording import distinct
+from keras_sa.visualization.recording import image_batch
 from keras_sa.visualization.recording import record
 from keras_sa.visualization.recording import to_float32
 
@@ -33,7 +34,7 @@ def attention_maps(
     Raises:
         ValueError: If there is no such layer.
     """
-    images = np.asarray(images)
+    images = image_batch(model, images)
     slices = list(batches(images, batch_size))
     layers = gated_layers(model)
     if not layers:

@@ -10,6 +10,7 @@ from keras_sa.visualization.group_scores import group_means
 from keras_sa.visualization.heat_maps import channels_last
 from keras_sa.visualization.recording import batches
 from keras_sa.visualization.recording import distinct
+from keras_sa.visualization.recording import image_batch
 from keras_sa.visualization.recording import record
 from keras_sa.visualization.recording import to_float32
 from keras_sa.visualization.target_layer import find_target
@@ -47,7 +48,7 @@ def class_activations(
     Raises:
         ValueError: If an argument is out of its range or a layer is not found.
     """
-    images, labels = np.asarray(images), np.asarray(labels)
+    images, labels = image_batch(model, images), np.asarray(labels)
     slices = list(batches(images, batch_size))
     if labels.shape != (len(images),) or not np.issubdtype(labels.dtype, np.integer):
         raise ValueError(

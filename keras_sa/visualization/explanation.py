@@ -17,7 +17,7 @@ from keras_sa.visualization.figures import draw_gate
 from keras_sa.visualization.grad_cam import grad_cam
 from keras_sa.visualization.group_scores import GroupScores
 from keras_sa.visualization.group_scores import group_scores
-from keras_sa.visualization.recording import probabilities
+from keras_sa.visualization.recording import image_batch
 from keras_sa.visualization.recording import record
 from keras_sa.visualization.target_layer import find_target
 
@@ -52,6 +52,7 @@ def explain(
     top: int = 3,
     layer: str | keras.layers.Layer | None = None,
     groups: int | None = None,
+    multi_label: bool = False,
 ) -> Explanation:
     """Looks at one image with everything this package has.
 
@@ -62,6 +63,7 @@ def explain(
         layer: As for `grad_cam`; the group scores are of the same layer.
         groups: As for `group_scores`. Defaults to 64, or to the greatest number
             below that divides both 64 and the layer's channels.
+        multi_label: As for `group_scores`.
 
     Returns:
         The explanation, to be drawn by `explanation_figure`.
@@ -71,13 +73,13 @@ def explain(
     """
     if top < 1:
         raise ValueError(f"`top` must be at least 1. Received: top={top}")
-    images = np.asarray(image)[np.newaxis]
+    images = image_batch(model, image)[np.newaxis]
     if images.ndim != 4:
         raise ValueError(
             f"`image` must have the rank 3. Received: shape={images.shape[1:]}"
         )
     recording = record(model, images)
-    scores = probabilities(*recording.logits())[0]
+    scores = recording.head(multi_label).probabilities(recording.output)[0]
     classes = np.argsort(-scores, kind="stable")[:top]
     target = find_target(recording, layer)
     data_format = recording.data_format()
@@ -95,7 +97,9 @@ def explain(
             target.operation,
         ),
         gates=_last_gates(model, images),
-        groups=group_scores(model, images, target.operation, groups),
+        groups=group_scores(
+            model, images, target.operation, groups, multi_label=multi_label
+        ),
     )
 
 

@@ -12,13 +12,16 @@ from keras_sa.visualization.heat_maps import image_size
 from keras_sa.visualization.heat_maps import min_max
 from keras_sa.visualization.heat_maps import resize_maps
 from keras_sa.visualization.recording import batches
+from keras_sa.visualization.recording import image_batch
 from keras_sa.visualization.recording import record
 from keras_sa.visualization.recording import to_float32
 from keras_sa.visualization.target_layer import find_target
 
-# Keeps the gradients of large maps above float16's smallest numbers. A common factor
-# of all gradients does not change the map, and a power of two rounds nothing.
-GRADIENT_SCALE = 1024.0
+# The loss scales that are tried, the largest that every gradient survives is taken:
+# they keep the gradients of large maps above float16's smallest numbers, and those of
+# large weights below its largest. A common factor of an image's gradients does not
+# change its map, and a power of two rounds nothing.
+GRADIENT_SCALES = (2.0**10, 1.0, 2.0**-10, 2.0**-20)
 
 
 def grad_cam(
@@ -76,7 +79,7 @@ def grad_cam(
             "Grad-CAM needs Keras' TensorFlow backend. "
             f"Received: KERAS_BACKEND={keras.backend.backend()}"
         )
-    images = np.asarray(images)
+    images = image_batch(model, images)
     slices = list(batches(images, batch_size))
     check_count(class_index, images)
     probe = record(model, images[:1])
@@ -94,16 +97,17 @@ def grad_cam(
 def _weighted_maps(model, images, part, class_index, layer, data_format):
     import tensorflow as tf
 
-    with tf.GradientTape(watch_accessed_variables=False) as tape:
+    with tf.GradientTape(persistent=True, watch_accessed_variables=False) as tape:
         recording = record(model, images[part], [layer], tape.watch)
-        logits, _ = recording.logits()
+        logits = recording.head().logits
         chosen = class_indices(class_index, to_float32(logits), part)
-        # Images don't influence each other in inference, so one sum does for all.
-        total = GRADIENT_SCALE * tf.reduce_sum(
-            tf.gather(tf.cast(logits, tf.float32), chosen, batch_dims=1)
-        )
+        own = tf.gather(tf.cast(logits, tf.float32), chosen, batch_dims=1)
     activation = recording.of(layer).output
-    gradient = tape.gradient(total, activation)
+    for scale in GRADIENT_SCALES:
+        # Images don't influence each other in inference, so one sum does for all.
+        gradient = tape.gradient(own, activation, scale * tf.ones_like(own))
+        if gradient is None or tf.reduce_all(tf.math.is_finite(gradient)):
+            break
     if gradient is None:
         raise ValueError(
             "The model's logits do not depend on the output of `layer`. "
@@ -113,5 +117,11 @@ def _weighted_maps(model, images, part, class_index, layer, data_format):
         channels_last(to_float32(tensor), data_format)
         for tensor in (activation, gradient)
     )
+    if not (np.isfinite(activation).all() and np.isfinite(gradient).all()):
+        raise ValueError(
+            "The model's activations or gradients are not finite in its precision: "
+            "look at a float32 copy of it. "
+            f"Received: model={model.name!r}, layer={layer.name!r}"
+        )
     weights = gradient.mean(axis=(1, 2), keepdims=True)
     return np.maximum((activation * weights).sum(axis=-1), 0)

@@ -7,6 +7,7 @@ from typing import Literal
 import keras
 import numpy as np
 
+from keras_sa.utils.input_scaling import neutral_pixel
 from keras_sa.visualization.class_indices import check_count
 from keras_sa.visualization.class_indices import class_indices
 from keras_sa.visualization.heat_maps import channels_last
@@ -14,7 +15,7 @@ from keras_sa.visualization.heat_maps import image_size
 from keras_sa.visualization.heat_maps import min_max
 from keras_sa.visualization.heat_maps import resize_maps
 from keras_sa.visualization.recording import batches
-from keras_sa.visualization.recording import probabilities
+from keras_sa.visualization.recording import image_batch
 from keras_sa.visualization.recording import record
 from keras_sa.visualization.recording import to_float32
 from keras_sa.visualization.target_layer import find_target
@@ -57,6 +58,7 @@ def group_scores(
     groups: int = 64,
     class_index: int | Sequence[int] | None = None,
     *,
+    multi_label: bool = False,
     at: Literal["input", "output"] = "output",
     batch_size: int = 64,
 ) -> GroupScores:
@@ -70,14 +72,17 @@ def group_scores(
 
     Args:
         model: Any classifier, as for `grad_cam`.
-        images: A batch as the model takes it. If they are normalised, a mask of 0
-            leaves the mean colour, as in the paper.
+        images: A batch as the model takes it. A mask of 0 leaves what the network
+            computes with as 0, as in the paper: of normalised images the mean colour,
+            and so of images that the model normalises by itself.
         layer: As for `grad_cam`. With `at="output"` the blocks' outputs and the
             attentions of this package have the published order of channels; the
             convolution and the batch norm before a `ShuffleAttention` have not.
         groups: How many. The layer's channels must be a multiple of it.
         class_index: Usually the labels. Defaults to the class that each whole image
             is taken for; the hits then say how often the answer stays the same.
+        multi_label: Whether logits of several classes need a sigmoid each, since an
+            image may have several classes.
         at: With `"input"`, the layer's input: for an attention, the maps before it,
             in the published order also where they are stored shuffled.
         batch_size: How many masked images are computed at once.
@@ -97,13 +102,14 @@ def group_scores(
     """
     if at not in ("input", "output"):
         raise ValueError(f'`at` must be "input" or "output". Received: at={at!r}')
-    images = np.asarray(images)
+    images = image_batch(model, images)
     slices = list(batches(images, max(1, batch_size // max(1, groups))))
     check_count(class_index, images)
     probe = record(model, images[:1])
     target = find_target(probe, layer)
     formats = probe.data_format(), probe.data_format(target)
     size = image_size(images, formats[0])
+    neutral = neutral_pixel(model)
 
     found = []
     for part in slices:
@@ -115,21 +121,21 @@ def group_scores(
         if at == "input":
             maps = published_order(maps, target.operation)
         masks = min_max(resize_maps(group_means(maps, groups), size))
-        logits, activation = recording.logits()
-        whole = probabilities(logits, activation)
+        head = recording.head(multi_label)
+        whole = head.probabilities(recording.output)
         chosen = class_indices(class_index, whole, part)
-        masked = _masked(images[part], masks, formats[0])
-        scores = _scores(
-            model, masked, activation, logits is recording.output, batch_size
-        )
+        masked = _masked(images[part], masks, formats[0], neutral)
+        scores = _scores(model, image_batch(model, masked), head, batch_size)
         count = len(chosen)
         found.append(
             (
                 *_read(
-                    scores.reshape(count, groups, -1), chosen[:, np.newaxis], activation
+                    scores.reshape(count, groups, -1),
+                    chosen[:, np.newaxis],
+                    head.activation,
                 ),
                 chosen,
-                *_read(whole, chosen, activation),
+                *_read(whole, chosen, head.activation),
             )
         )
     return GroupScores(*(np.concatenate(parts) for parts in zip(*found, strict=True)))
@@ -171,22 +177,21 @@ def published_order(maps: np.ndarray, layer) -> np.ndarray:
     return maps
 
 
-def _masked(images, masks, data_format):
+def _masked(images, masks, data_format, neutral):
     """All images with all their masks, `(images * groups, ...)`."""
     masks = np.moveaxis(masks, -1, 1)
     axis = 2 if data_format == "channels_first" else -1
-    masked = images[:, np.newaxis] * np.expand_dims(masks, axis)
-    return masked.reshape(-1, *images.shape[1:]).astype("float32")
+    difference = (images - neutral)[:, np.newaxis] * np.expand_dims(masks, axis)
+    return (neutral + difference).reshape(-1, *images.shape[1:]).astype("float32")
 
 
-def _scores(model, masked, activation, from_logits, batch_size):
-    scores = np.concatenate(
+def _scores(model, masked, head, batch_size):
+    return np.concatenate(
         [
-            to_float32(model.predict_on_batch(masked[part]))
+            head.probabilities(model.predict_on_batch(masked[part]))
             for part in batches(masked, batch_size)
         ]
     )
-    return probabilities(scores, activation) if from_logits else scores
 
 
 def _read(scores, chosen, activation):

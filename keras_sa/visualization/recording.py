@@ -5,7 +5,6 @@ from collections.abc import Callable
 from collections.abc import Collection
 from collections.abc import Iterable
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from dataclasses import field
 from typing import Any
@@ -14,20 +13,16 @@ import keras
 import numpy as np
 
 from keras_sa import keras_hooks
+from keras_sa.utils.input_scaling import as_input
+from keras_sa.utils.input_scaling import integer_type
 
-# What turns logits into probabilities or their logarithms: names of activations, of
-# layers and of operations.
+# What turns logits into probabilities or their logarithms.
 PROBABILITIES = {
     "softmax": "softmax",
     "sigmoid": "sigmoid",
     "log_softmax": "softmax",
     "log_sigmoid": "sigmoid",
-    "Softmax": "softmax",
-    "Sigmoid": "sigmoid",
-    "LogSoftmax": "softmax",
-    "LogSigmoid": "sigmoid",
 }
-_ABSENT = object()
 
 
 @dataclass
@@ -40,14 +35,51 @@ class Call:
         inputs: Its first argument, for the operations that are kept.
         output: What it returned, for the operations that are kept and for tensors
             of rank 2 or less.
-        logits: What its softmax or sigmoid was applied to, if it has one.
     """
 
     operation: Any
     shape: tuple[int, ...] | None
     inputs: Any = None
     output: Any = None
-    logits: Any = None
+
+
+@dataclass
+class Activated:
+    """A softmax, a sigmoid, or the logarithm of one, that was computed.
+
+    Args:
+        function: Its name, one of `PROBABILITIES`.
+        logits: What it was applied to.
+        output: What it gave.
+    """
+
+    function: str
+    logits: Any
+    output: Any
+
+
+@dataclass
+class Head:
+    """What a classifier's outputs are.
+
+    Args:
+        logits: The logits of the recorded images.
+        activation: What makes probabilities of them, `"softmax"` or `"sigmoid"`.
+        function: What the model itself applies to them, one of `PROBABILITIES`, or
+            `None`.
+    """
+
+    logits: Any
+    activation: str
+    function: str | None = None
+
+    def probabilities(self, outputs) -> np.ndarray:
+        """Outputs of the model, `(batch, classes)`, as probabilities."""
+        outputs = to_float32(outputs)
+        if self.function is None:
+            function = getattr(keras.ops, self.activation)
+            return keras.ops.convert_to_numpy(function(outputs))
+        return np.exp(outputs) if self.function.startswith("log") else outputs
 
 
 @dataclass
@@ -57,10 +89,12 @@ class Recording:
     Args:
         output: What the model returned.
         calls: The calls.
+        activated: What was computed of tensors of rank 2.
     """
 
     output: Any = None
     calls: list[Call] = field(default_factory=list)
+    activated: list[Activated] = field(default_factory=list)
 
     def of(self, operation) -> Call:
         """The last call of an operation that was kept."""
@@ -82,12 +116,16 @@ class Recording:
                 break
         return formats[0] if formats else keras.config.image_data_format()
 
-    def logits(self) -> tuple[Any, str]:
-        """A classifier's logits, and the activation that makes them probabilities.
+    def head(self, multi_label: bool = False) -> Head:
+        """A classifier's logits and what makes them probabilities.
+
+        Args:
+            multi_label: Whether logits of several classes need a sigmoid each.
 
         Raises:
-            ValueError: If the model is not a classifier, or if its outputs are
-                probabilities and it is unknown what they were computed from.
+            ValueError: If the model is not a classifier, if its outputs are
+                probabilities and it is unknown what they were computed from, or if
+                it has a softmax and `multi_label` is true.
         """
         shape = getattr(self.output, "shape", None)
         if shape is None or len(shape) != 2:
@@ -95,17 +133,32 @@ class Recording:
                 "`model` must have one output of the shape (batch, classes). "
                 f"Received: {shape or type(self.output)}"
             )
-        for call in reversed(self.calls):
-            if call.logits is not None and _same(call.output, self.output):
-                return call.logits, _activation(call.operation)
+        for each in reversed(self.activated):
+            if _same(each.output, self.output):
+                activation = PROBABILITIES[each.function]
+                if multi_label and activation == "softmax":
+                    raise ValueError(
+                        "The model's softmax gives one class for each image. "
+                        "Received: multi_label=True"
+                    )
+                return Head(each.logits, activation, each.function)
         values = to_float32(self.output)
-        if shape[1] > 1 and (values >= 0).all() and _sum_to_one(values):
+        if ((values >= 0) & (values <= 1)).all() and not self._ends_in_dense():
             raise ValueError(
-                "The outputs of `model` are probabilities, and the layer that makes "
-                "them is not known. Let it end in a layer with the activation "
-                "'softmax' or 'sigmoid', in a `Softmax` layer, or in logits."
+                "The outputs of `model` look like probabilities, since all are in "
+                "0..1, and it is not known what makes them. Let it end in Keras' own "
+                "softmax or sigmoid, or in a `Dense` layer that gives logits."
             )
-        return self.output, "softmax" if shape[1] > 1 else "sigmoid"
+        one_of_all = shape[1] > 1 and not multi_label
+        return Head(self.output, "softmax" if one_of_all else "sigmoid")
+
+    def _ends_in_dense(self):
+        return any(
+            isinstance(call.operation, keras.layers.Dense)
+            and call.operation.activation is keras.activations.linear
+            and _same(call.output, self.output)
+            for call in self.calls
+        )
 
 
 def record(
@@ -131,7 +184,6 @@ def record(
     """
     recording = Recording()
     kept = {id(operation) for operation in keep}
-    pending = {}
 
     def recorded_call(operation, function):
         def call(*args, **kwargs):
@@ -144,35 +196,47 @@ def record(
                 on_output(output)
             elif made.shape is not None and len(made.shape) <= 2:
                 made.output = output
-            made.logits = pending.pop(id(operation), None)
-            if type(operation).__name__ in PROBABILITIES and args:
-                made.logits = args[0]
             recording.calls.append(made)
             return output
 
         return call
 
-    def recorded_activation(operation, function):
-        def activation(x, *args, **kwargs):
-            pending[id(operation)] = x
-            return function(x, *args, **kwargs)
+    def recorded_function(name, function):
+        def call(x, *args, **kwargs):
+            output = function(x, *args, **kwargs)
+            if len(output.shape) == 2:
+                recording.activated.append(Activated(name, x, output))
+            return output
 
-        activation.__name__ = function.__name__
-        return activation
+        return call
 
-    replacements = []
-    for operation in keras_hooks.operations_of(model):
-        replacements.append(
-            (operation, "call", recorded_call(operation, operation.call))
-        )
-        activation = getattr(operation, "activation", None)
-        if getattr(activation, "__name__", None) in PROBABILITIES:
-            replacements.append(
-                (operation, "activation", recorded_activation(operation, activation))
-            )
-    with _replaced(replacements):
+    replacements = [
+        (operation, "call", recorded_call(operation, operation.call))
+        for operation in keras_hooks.operations_of(model)
+    ]
+    functions = keras_hooks.activation_functions()
+    replacements += [
+        (functions, name, recorded_function(name, getattr(functions, name)))
+        for name in PROBABILITIES
+    ]
+    with keras_hooks.replaced(replacements):
         recording.output = model(images, training=False)
     return recording
+
+
+def image_batch(model: keras.Model, images) -> np.ndarray:
+    """Images as an array of the type that the model takes.
+
+    Raises:
+        ValueError: If the model has several inputs.
+    """
+    inputs = getattr(model, "inputs", None) or ()
+    if len(inputs) > 1:
+        raise ValueError(
+            "`model` must have one input, the images. Received: "
+            f"model={model.name!r} with the inputs {[each.name for each in inputs]}"
+        )
+    return np.asarray(as_input(np.asarray(images), integer_type(model)))
 
 
 def batches(images: np.ndarray, size: int) -> Iterator[slice]:
@@ -207,47 +271,14 @@ def to_float32(tensor) -> np.ndarray:
     return keras.ops.convert_to_numpy(keras.ops.cast(tensor, "float32"))
 
 
-def probabilities(logits, activation: str) -> np.ndarray:
-    """What `Recording.logits` returned, as probabilities."""
-    function = getattr(keras.ops, activation)
-    return keras.ops.convert_to_numpy(function(to_float32(logits)))
-
-
-@contextmanager
-def _replaced(replacements):
-    """Replaces attributes of objects, past Keras' tracking of them."""
-    before = [
-        (owner, name, vars(owner).get(name, _ABSENT)) for owner, name, _ in replacements
-    ]
-    try:
-        for owner, name, value in replacements:
-            vars(owner)[name] = value
-        yield
-    finally:
-        for owner, name, value in before:
-            if value is _ABSENT:
-                vars(owner).pop(name, None)
-            else:
-                vars(owner)[name] = value
-
-
-def _activation(operation):
-    name = getattr(getattr(operation, "activation", None), "__name__", None)
-    return PROBABILITIES.get(name) or PROBABILITIES[type(operation).__name__]
-
-
 def _same(tensor, output):
     """Whether the output is that tensor, perhaps cast or reshaped to itself."""
     if tensor is output:
         return True
-    if tensor is None or tuple(tensor.shape) != tuple(output.shape):
+    # One of another type is symbolic: it was computed inside a `tf.function`.
+    if type(tensor) is not type(output) or tensor.shape != output.shape:
         return False
     # A linear layer behind the softmax makes float32 of float16.
     return np.array_equal(
         to_float32(keras.ops.cast(tensor, output.dtype)), to_float32(output)
     )
-
-
-def _sum_to_one(values):
-    # Half precision has three digits.
-    return np.allclose(values.sum(axis=-1), 1, atol=5e-3)

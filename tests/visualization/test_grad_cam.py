@@ -91,6 +91,10 @@ def test_the_default_class_is_the_predicted_one(network, images):
     )
 
 
+def own_softmax(x):
+    return keras.ops.softmax(x + 3.0)
+
+
 HEADS = {
     "softmax": lambda n: with_activation(n, "softmax"),
     "sigmoid": lambda n: with_activation(n, "sigmoid"),
@@ -102,6 +106,10 @@ HEADS = {
     "reshaped": lambda n: headed(n, keras.layers.Softmax(), keras.layers.Reshape([10])),
     "sequential": lambda n: keras.Sequential([n, keras.layers.Softmax()]),
     "subclassed": lambda n: Subclassed(with_activation(n, "softmax")),
+    "lambda": lambda n: headed(n, keras.layers.Lambda(keras.ops.sigmoid)),
+    "function of a subclass": lambda n: Subclassed(n, keras.activations.sigmoid),
+    "operation of a subclass": lambda n: Subclassed(n, keras.ops.log_softmax),
+    "activation of one's own": lambda n: with_activation(n, own_softmax),
 }
 
 
@@ -158,6 +166,36 @@ def test_probabilities_of_half_precision_that_are_cast(
     model.set_weights(network.get_weights())
     found = grad_cam(model, images, CLASSES)
     np.testing.assert_allclose(found, maps, atol=0.02)
+
+
+def two_convolutions(kernel_factor=1):
+    keras.utils.set_random_seed(0)
+    inputs = keras.Input((8, 8, 2))
+    x = keras.layers.Conv2D(16, 3, name="map", activation="relu")(inputs)
+    x = keras.layers.Conv2D(16, 3, activation="relu")(x)
+    x = keras.layers.GlobalAveragePooling2D()(x)
+    model = keras.Model(inputs, keras.layers.Dense(3, dtype="float32")(x))
+    kernel, bias = model.layers[-1].get_weights()
+    model.layers[-1].set_weights([kernel_factor * kernel, bias])
+    return model
+
+
+def test_large_gradients_do_not_overflow_half_precision():
+    images = np.random.default_rng(0).standard_normal((3, 8, 8, 2)).astype("float32")
+    expected = grad_cam(two_convolutions(), images, 1, "map")
+    assert (expected.max((1, 2)) == 1).all()
+    keras.config.set_dtype_policy("mixed_float16")
+    for factor in (2.0**7, 2.0**14):
+        found = grad_cam(two_convolutions(factor), images, 1, "map")
+        np.testing.assert_allclose(found, expected, atol=0.01)
+    with pytest.raises(ValueError, match="not finite.*layer='map'"):
+        grad_cam(two_convolutions(), 1e6 * images, 1, "map")
+
+
+def test_logits_between_0_and_1_are_taken_as_they_are(network, images):
+    model = headed(network, keras.layers.Dense(2, kernel_initializer="zeros"))
+    model.layers[-1].bias.assign([0.25, 0.75])
+    assert not grad_cam(model, images, 0).any()
 
 
 def test_channels_first(network, images, maps):
@@ -226,9 +264,14 @@ def test_bad_arguments_are_refused(network, images, arguments, message):
 def test_bad_models_and_images_are_refused(network, images):
     with pytest.raises(ValueError, match=r"rank 4.*shape=\(32, 32, 3\)"):
         grad_cam(network, images[0])
-    hidden = Subclassed(network, keras.ops.softmax)
-    with pytest.raises(ValueError, match="the layer that makes them is not known"):
-        grad_cam(hidden, images)
+    for function in (tf.nn.softmax, tf.nn.sigmoid, lambda x: tf.nn.sigmoid(x[:, :1])):
+        with pytest.raises(ValueError, match="it is not known what makes them"):
+            grad_cam(Subclassed(network, function), images)
+    first, second = keras.Input((32, 32, 3)), keras.Input((4,), name="more")
+    x = keras.layers.GlobalAveragePooling2D()(first)
+    with pytest.raises(ValueError, match="one input, the images.*'more'"):
+        x = keras.layers.Dense(2)(keras.layers.Concatenate()([x, second]))
+        grad_cam(keras.Model([first, second], x), [images, np.ones((3, 4))])
     two = keras.Model(network.input, [network.output, network.output])
     with pytest.raises(ValueError, match=r"one output of the shape \(batch, classes\)"):
         grad_cam(two, images)

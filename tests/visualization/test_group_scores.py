@@ -7,6 +7,7 @@ import tensorflow as tf
 import tiny_networks
 
 from keras_sa.layers import ShuffleAttention
+from keras_sa.visualization import explain
 from keras_sa.visualization import group_scores
 from keras_sa.weights.mapping import shuffled_order
 
@@ -116,6 +117,70 @@ def test_a_sigmoid_is_hit_above_one_half():
     np.testing.assert_allclose(
         result.whole_scores, model(images).numpy()[:, 0], atol=1e-6
     )
+
+
+def headed(network, layer):
+    return keras.Model(network.input, layer(network.output))
+
+
+def sigmoid(x):
+    return 1 / (1 + np.exp(-x))
+
+
+@pytest.mark.parametrize(
+    ("head", "multi_label", "function"),
+    [
+        (keras.layers.Lambda(keras.ops.sigmoid), False, sigmoid),
+        (keras.layers.Activation("sigmoid"), True, sigmoid),
+        (keras.layers.Lambda(lambda x: x), True, sigmoid),
+        (keras.layers.Lambda(keras.ops.log_softmax), False, softmax),
+        (keras.layers.Activation("log_sigmoid"), False, sigmoid),
+    ],
+)
+def test_scores_are_probabilities_of_any_head(
+    network, images, head, multi_label, function
+):
+    """They are activated once."""
+    model = headed(network, head)
+    result = group_scores(model, images, LAYER, 2, 4, multi_label=multi_label)
+    whole = function(network(images).numpy())[:, 4]
+    np.testing.assert_allclose(result.whole_scores, whole, atol=1e-5)
+    expected = group_scores(network, images, LAYER, 2, 4).scores
+    if function is softmax:
+        np.testing.assert_allclose(result.scores, expected, atol=1e-5)
+    else:
+        np.testing.assert_array_equal(result.hits, result.scores > 0.5)
+        assert not np.allclose(result.scores, expected, atol=0.01)
+    found = explain(model, images[0], multi_label=multi_label)
+    logits = network(images[:1]).numpy()
+    best = function(logits)[0, found.classes]
+    np.testing.assert_allclose(found.scores, best, atol=1e-5)
+
+
+def test_a_softmax_has_no_several_labels(network, images):
+    model = headed(network, keras.layers.Softmax())
+    with pytest.raises(ValueError, match="softmax gives one class.*multi_label=True"):
+        group_scores(model, images, multi_label=True)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "uint8"])
+def test_a_network_that_normalises_by_itself_scores_the_same(network, images, dtype):
+    """A mask leaves the colour that becomes 0, not black."""
+    mean, scale = np.array([100.0, 120.0, 130.0]), 32.0
+    pixels = np.rint(images * 16 + mean).clip(0, 255).astype(dtype)
+    inputs = keras.Input((32, 32, 3), dtype=dtype)
+    x = keras.layers.Normalization(mean=mean, variance=[scale**2] * 3)(inputs)
+    model = keras.Model(inputs, network(x))
+    normalized = ((pixels - mean) / scale).astype("float32")
+    expected = group_scores(network, normalized, LAYER, 4)
+    found = group_scores(model, pixels, LAYER, 4)
+    # Masked integers are rounded: half a pixel is 1/64.
+    tolerance = {"float32": 1e-4, "uint8": 0.02}[dtype]
+    np.testing.assert_allclose(found.scores, expected.scores, atol=tolerance)
+    # Floats for integers are rounded, not cut off.
+    again = group_scores(model, pixels.astype("float32") - 0.4, LAYER, 4)
+    same = dtype == "uint8"
+    assert np.array_equal(again.scores, found.scores) is same
 
 
 def test_a_constant_map_masks_everything(nearly_constant):
