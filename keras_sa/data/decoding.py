@@ -1,5 +1,9 @@
 """From the bytes of an image file to pixels of the network's size."""
 
+from keras_sa.data.orientation import exif_orientation
+from keras_sa.data.orientation import stored_window
+from keras_sa.data.orientation import upright
+from keras_sa.data.orientation import upright_size
 from keras_sa.data.random_crop import sample_crop
 from keras_sa.utils.evaluation_crop import evaluation_crop
 
@@ -8,19 +12,25 @@ JPEG_RATIOS = (1, 2, 4, 8)
 
 
 def decode(contents):
-    """Decodes a JPEG, PNG, GIF (first frame), BMP or WebP image.
+    """Decodes a JPEG, PNG, GIF (first frame), BMP or WebP image, as a person sees it.
 
     Args:
         contents: The file's bytes, a scalar string tensor.
 
     Returns:
-        A uint8 tensor `(height, width, 3)`. Grey images are repeated, transparency
-        is ignored, 16 bits become 8.
+        A uint8 tensor `(height, width, 3)`, with the orientation of the file's EXIF
+        data applied. Grey images are repeated, transparency is ignored, 16 bits become
+        8.
 
     Raises:
         tf.errors.InvalidArgumentError: If it is another format, damaged or
             truncated.
     """
+    return upright(decode_stored(contents), exif_orientation(contents))
+
+
+def decode_stored(contents):
+    """Decodes an image as its file stores it, without its orientation: see `decode`."""
     import tensorflow as tf
 
     image = tf.case(
@@ -46,7 +56,7 @@ def decoder_message(error) -> str:
 
 
 def decode_training_crop(contents, shapes, position, size, ratio):
-    """Decodes a random resized crop, and of a JPEG no more than that.
+    """Decodes a random resized crop of the upright picture, and no more of a JPEG.
 
     Args:
         contents: The file's bytes, a scalar string tensor.
@@ -68,19 +78,23 @@ def decode_training_crop(contents, shapes, position, size, ratio):
         return resized_crop(decode(contents), shapes, position, size, ratio)
 
     def part():
-        extent = tf.io.extract_jpeg_shape(contents)[:2]
+        stored = tf.io.extract_jpeg_shape(contents)[:2]
+        orientation = exif_orientation(contents)
+        extent = upright_size(stored, orientation)
         window = sample_crop(shapes, position, extent, ratio)
         # libjpeg scales while it decodes, which is cheaper and a better filter
         # than dropping pixels later. Never below the size that is wanted.
         shrinks = tf.reduce_min(window[2:] // tf.constant(size))
         step = tf.searchsorted(JPEG_RATIOS, [shrinks], side="right")[0] - 1
+        window = stored_window(window, extent, orientation)
         crop = tf.switch_case(
             tf.maximum(step, 0),
             [
-                lambda r=r: _decode_window(contents, extent, window, r)
+                lambda r=r: _decode_window(contents, stored, window, r)
                 for r in JPEG_RATIOS
             ],
         )
+        crop = upright(crop, orientation)
         return tf.image.resize(tf.cast(crop, tf.float32), size)
 
     # A decoder that stops below the crop's last row doesn't see that a file is

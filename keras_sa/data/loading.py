@@ -61,6 +61,8 @@ def load(
 ) -> ImageData:
     """Opens a data set for training or evaluation.
 
+    Image files are seen as a person sees them: turned as their EXIF orientation says.
+
     Args:
         source: `"folder:PATH"` (one folder a class, with or without `train` and
             `val` above), `"tfds:NAME"`, `"fashion_mnist"` or

@@ -25,7 +25,10 @@ def predict(
         bool, typer.Option(help="Leave out undecodable images, and name them.")
     ] = False,
 ) -> None:
-    """Prints the objects in every image; boxes are x, y, width and height."""
+    """Prints the objects in every image; boxes are x, y, width and height.
+
+    They are in pixels of the picture as a person sees it, with EXIF's orientation.
+    """
     from keras_sa.data.sources.image_files import image_files
     from keras_sa.detection.evaluation.image_prediction import ImagePrediction
     from keras_sa.recipes.detector_session import load_detector

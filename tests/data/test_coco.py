@@ -7,6 +7,8 @@ import coco_folder
 import numpy as np
 import pytest
 import tensorflow as tf
+from camera_photos import ORIENTATIONS
+from camera_photos import camera_photo
 
 from keras_sa.data import coco
 from keras_sa.data.coco.detection_data import padded_sizes
@@ -332,6 +334,63 @@ def test_unreadable_images_stop_or_are_ignored(damage, tmp_path):
     assert data.reader.unreadable == {1}
     assert "high.png" in (tmp_path / "bad.jsonl").read_text()
     np.testing.assert_array_equal(targets["classes"][0], [0, 1])
+
+
+def photos(folder, orientations, height=48, width=64):
+    """Photos of one bright object on dark ground, annotated as they are seen."""
+    box = [40, 8, 16, 30]
+    pixels = np.full((height, width, 3), 20, "uint8")
+    pixels[8:38, 40:56] = 240
+    (folder / "annotations").mkdir()
+    (folder / "train").mkdir()
+    images, annotations = [], []
+    for number in orientations:
+        contents = camera_photo(pixels, number)
+        (folder / "train" / f"{number}.jpg").write_bytes(contents)
+        images.append({"id": number, "file_name": f"{number}.jpg"})
+        images[-1] |= {"height": height, "width": width}
+        mask = coco_folder.rectangle(*box)
+        annotations.append(coco_folder.annotation(number, number, 4, box, mask))
+    content = {
+        "images": images,
+        "annotations": annotations,
+        "categories": coco_folder.CATEGORIES,
+    }
+    (folder / "annotations" / "instances_train.json").write_text(json.dumps(content))
+    return content
+
+
+@pytest.mark.parametrize("training", [False, True])
+def test_boxes_lie_on_photos_of_every_orientation(training, tmp_path):
+    photos(tmp_path, ORIENTATIONS)
+    options = {"batch_size": 8, "mean": (0,) * 3, "std": (1,) * 3}
+    data = load(tmp_path, training=training, sides=(48, 64), **options)
+    with pytest.warns(UserWarning, match="EXIF orientation [234]: its boxes") as said:
+        ((images, targets),) = data.epoch()
+    assert len(said) == 1
+    lefts = targets["boxes"][:, 0, 0].numpy()
+    assert set(lefts.round()) == ({8, 40} if training else {40})
+    for image, (box,) in zip(images.numpy(), targets["boxes"].numpy(), strict=True):
+        left, top, right, bottom = box.round().astype(int)
+        inside = image[top + 2 : bottom - 2, left + 2 : right - 2]
+        assert inside.min() > 0.9
+        image[top - 2 : bottom + 2, left - 2 : right + 2] = 0
+        assert image.max() < 0.1
+
+
+def test_boxes_of_the_picture_as_it_is_stored_are_refused(tmp_path):
+    content = photos(tmp_path, [1, 8])
+    content["images"][1] |= {"height": 64, "width": 48}
+    content["annotations"][1]["bbox"] = [8, 8, 30, 16]
+    file = tmp_path / "annotations" / "instances_train.json"
+    file.write_text(json.dumps(content))
+    with pytest.raises(
+        tf.errors.OpError, match=r"8\.jpg.*before its EXIF orientation 8"
+    ):
+        list(load(tmp_path).epoch())
+    data = load(tmp_path, skip_bad=True)
+    list(data.epoch())
+    assert data.reader.unreadable == {1}
 
 
 def test_shapes_are_written_where_they_are_read(tmp_path, monkeypatch):

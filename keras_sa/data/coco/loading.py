@@ -40,6 +40,9 @@ def load(
 ) -> DetectionData:
     """Opens a detection data set for training or evaluation.
 
+    Images are turned as their EXIF orientation says; annotations are of the picture
+    that a person sees. An image whose height and width say otherwise can't be used.
+
     Args:
         source: `"coco:FOLDER"`, with COCO's files: `annotations/instances_*.json`
             and one folder of images a split; `"shapes:FOLDER"`, which writes the

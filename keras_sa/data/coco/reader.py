@@ -2,20 +2,26 @@
 
 import re
 import threading
+import warnings
 
 import numpy as np
 
 from keras_sa.data.coco.annotations import Annotations
 from keras_sa.data.coco.problems import Problems
 from keras_sa.data.coco.segmentations import box_mask
-from keras_sa.data.decoding import decode
+from keras_sa.data.decoding import decode_stored
 from keras_sa.data.decoding import decoder_message
+from keras_sa.data.orientation import exif_orientation
+from keras_sa.data.orientation import upright
 
 UNUSABLE = "Can't use the image"
 
 
 class Reader:
     """Decodes images and prepares their objects.
+
+    Images are turned as their EXIF orientation says. What is annotated is the picture
+    that a person sees; one whose height and width say otherwise can't be used.
 
     Args:
         annotations: The images and their objects.
@@ -34,6 +40,7 @@ class Reader:
         self.mask_size = mask_size
         self.unreadable: set[int] = set()
         self._lock = threading.Lock()
+        self._said = False
 
     def read(self, index, payload):
         """One image, in a graph.
@@ -51,7 +58,7 @@ class Reader:
         size = self.mask_size
         image, boxes, classes, ignored, masks = tf.numpy_function(
             self._read,
-            [index, payload],
+            [index, payload, exif_orientation(payload)],
             (tf.uint8, tf.float32, tf.int32, tf.bool, tf.float32),
         )
         image.set_shape((None, None, 3))
@@ -64,11 +71,11 @@ class Reader:
             targets["masks"] = masks
         return image, targets
 
-    def _read(self, index, payload):
+    def _read(self, index, payload, orientation):
         described = self.annotations.images[index]
         shape = (described.height, described.width)
         objects = self.annotations.objects_of(index)
-        image = self._decode(int(index), payload, described)
+        image = self._decode(int(index), payload, int(orientation), described)
         if image is None:
             whole = np.array([[0, 0, *shape[::-1]]], "float32")
             mask = np.ones((1, self.mask_size, self.mask_size), "float32")
@@ -82,22 +89,31 @@ class Reader:
                 masks[row] = box_mask(segmentation, box, *shape, self.mask_size)
         return image, objects.boxes, objects.classes, objects.crowds, masks
 
-    def _decode(self, index, payload, described):
+    def _decode(self, index, payload, orientation, described):
         import tensorflow as tf
 
         reason = None
         try:
             with tf.device("CPU:0"):
-                image = decode(tf.constant(payload)).numpy()
+                image = decode_stored(tf.constant(payload))
+                stored = tuple(image.shape[:2])
+                image = upright(image, orientation).numpy()
         except tf.errors.OpError as error:
             reason = decoder_message(error)
         else:
-            expected = (described.height, described.width)
-            if image.shape[:2] != expected:
+            expected, seen = (described.height, described.width), image.shape[:2]
+            if seen != expected:
                 reason = (
-                    f"the file has height and width {image.shape[:2]}, the "
-                    f"annotations say {expected}"
+                    f"the file has height and width {seen}, the annotations say "
+                    f"{expected}"
                 )
+                if stored == expected:
+                    reason += (
+                        f": they are of the picture before its EXIF orientation "
+                        f"{orientation} is applied; write it without"
+                    )
+            elif orientation > 1 and stored == seen:
+                self._say_once(described, orientation)
         if reason is None:
             return image
         if not self.problems.skip:
@@ -108,6 +124,18 @@ class Reader:
                 self.problems.add("unreadable image", described.name, reason)
                 self.problems.settle()
         return None
+
+    def _say_once(self, described, orientation):
+        """Where sizes don't tell which of the two pictures the boxes are of."""
+        with self._lock:
+            if not self._said:
+                self._said = True
+                warnings.warn(
+                    f"{described.name!r} has the EXIF orientation {orientation}: its "
+                    "boxes, and those of images like it, are taken to be of the "
+                    "picture as a person sees it.",
+                    stacklevel=2,
+                )
 
 
 def unusable_image(error: Exception) -> str | None:

@@ -7,6 +7,8 @@ from keras_sa.data.coco.problems import Problems
 from keras_sa.data.coco.reading import checked_object
 from keras_sa.data.coco.reading import noted
 from keras_sa.data.decoding import decode
+from keras_sa.data.orientation import exif_orientation
+from keras_sa.data.orientation import upright_size
 from keras_sa.data.sources.record_files import RecordSource
 from keras_sa.data.sources.tfds import builder_of
 from keras_sa.data.sources.tfds import records_of
@@ -130,11 +132,13 @@ def _entry(found, number, box):
 
 
 def image_shape(contents):
-    """Height and width of an image file, of a JPEG without decoding it."""
+    """Height and width of `decode(contents)`, of a JPEG without decoding it."""
     import tensorflow as tf
 
     return tf.cond(
         tf.strings.substr(contents, 0, 3) == b"\xff\xd8\xff",
-        lambda: tf.io.extract_jpeg_shape(contents)[:2],
+        lambda: upright_size(
+            tf.io.extract_jpeg_shape(contents)[:2], exif_orientation(contents)
+        ),
         lambda: tf.shape(decode(contents))[:2],
     )

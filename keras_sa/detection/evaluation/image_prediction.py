@@ -35,7 +35,8 @@ class ImagePrediction:
             threshold: The lowest score.
 
         Returns:
-            The image, uint8 `(height, width, 3)`, and dicts with `class`, `score`,
+            The image as a person sees it, whatever its EXIF orientation, uint8
+            `(height, width, 3)`, and dicts with `class`, `score`,
             `bbox` (x, y, width, height in its pixels) and, where there are masks,
             `segmentation` (an RLE).
 

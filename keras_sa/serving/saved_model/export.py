@@ -51,8 +51,8 @@ def export(
     The predictions are `probabilities` `(batch, classes)`, and the `top_k` best
     `classes`, `scores` and `labels` `(batch, top_k)`. A file that can't be decoded
     or is over a limit has `valid` false, zeros and empty labels; the others of its
-    batch are not touched. Files are resized and cropped as in evaluation. The
-    orientation of EXIF is not applied.
+    batch are not touched. Files are turned as their EXIF orientation says, resized and
+    cropped as in evaluation.
 
     Args:
         model: A network with one image input and one output `(batch, classes)`.

@@ -36,8 +36,9 @@ def export_detector(
     of its batch. Its signatures:
 
     - `serving_default` and `predict_bytes`: from `image_bytes`, a string tensor
-      `(batch,)` of JPEG, PNG, GIF, BMP or WebP files. They are resized as in
-      training; boxes are in pixels of the file;
+      `(batch,)` of JPEG, PNG, GIF, BMP or WebP files. They are turned as
+      their EXIF orientation says and resized as in training; boxes are in pixels of the
+      picture as a person sees it;
     - `predict_images`, `predict_images_uint8`: from `images`
       `(batch, height, width, 3)` in 0..255 of any size, float32 or uint8, which are
       not resized.

@@ -5,6 +5,8 @@ import importlib.util
 import coco_folder
 import numpy as np
 import pytest
+from camera_photos import ORIENTATIONS
+from camera_photos import camera_photo
 
 from keras_sa.data import coco
 from keras_sa.data.coco.annotations import Image
@@ -205,6 +207,26 @@ def test_what_is_no_image_is_told_without_the_graph(tmp_path):
     with pytest.raises(ValueError, match="text.jpg") as error:
         find(tmp_path / "text.jpg")
     assert "{{" not in str(error.value) and "[Op:" not in str(error.value)
+
+
+@pytest.mark.parametrize("orientation", ORIENTATIONS)
+def test_answers_are_in_the_picture_that_a_person_sees(orientation, tmp_path):
+    pixels = np.full((40, 60, 3), 20, "uint8")
+    pixels[4:20, 30:54] = 240
+    (tmp_path / "photo.jpg").write_bytes(camera_photo(pixels, orientation))
+
+    def bright(images):
+        rows, columns = np.nonzero(images[0, ..., 0] > 0.5)
+        box = columns.min(), rows.min(), columns.max() + 1, rows.max() + 1
+        found = {"boxes": [box], "scores": [0.9], "classes": [0], "count": 1}
+        return {name: np.array([value]) for name, value in found.items()}
+
+    settings = {"sides": (40, 60), "mean": (0,) * 3, "std": (1,) * 3}
+    find = ImagePrediction(bright, {**settings, "class_names": ["lamp"]})
+    image, (found,) = find(tmp_path / "photo.jpg")
+    # The pixels between bright and dark ones.
+    np.testing.assert_allclose(found["bbox"], [30, 4, 24, 16], atol=1)
+    np.testing.assert_allclose(image, pixels, atol=20)
 
 
 def test_boxes_in_the_padding_are_cut_or_left_out():

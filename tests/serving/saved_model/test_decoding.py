@@ -6,6 +6,9 @@ import struct
 import numpy as np
 import pytest
 import tensorflow as tf
+from camera_photos import ORIENTATIONS
+from camera_photos import as_pillow_shows
+from camera_photos import camera_photo
 from serving_samples import image_file
 from serving_samples import photo
 
@@ -72,6 +75,21 @@ def test_all_kinds_and_sizes_in_one_batch():
         np.testing.assert_allclose(
             image, expected, rtol=0, atol=2 if name == "RGB WEBP" else 0, err_msg=name
         )
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP"])
+def test_photos_are_turned_as_their_cameras_say(kind):
+    # Wide or high when stored, and square, where the size tells nothing.
+    scenes = [photo(20, 12, seed=1), photo(16, 16, seed=2)]
+    files = [camera_photo(s, number, kind) for s in scenes for number in ORIENTATIONS]
+    images, indices = decoded(tf.constant(files))
+    assert indices.numpy().tolist() == list(range(16))
+    for image, file in zip(images.numpy(), files, strict=True):
+        np.testing.assert_array_equal(image, as_pillow_shows(file)[:8, :8])
+    # What TF Serving has no Python for.
+    graph = decoded.get_concrete_function().graph.as_graph_def()
+    nodes = [*graph.node, *(n for f in graph.library.function for n in f.node_def)]
+    assert not [node.op for node in nodes if "PyFunc" in node.op]
 
 
 def test_without_a_valid_image_there_is_one_row_of_zeros():
