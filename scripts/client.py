@@ -37,7 +37,9 @@ def client(
 
 def _print(image, prediction, top):
     pairs = zip(prediction["labels"], prediction["scores"], strict=True)
-    best = ", ".join(f"{label} {score:.3f}" for label, score in list(pairs)[:top])
+    # A detector's answers are filled up with empty labels.
+    found = [f"{label} {score:.3f}" for label, score in pairs if label][:top]
+    best = ", ".join(found) or "nothing found"
     typer.echo(
         f"{image}: {best if prediction['valid'] else 'not an image, or too large'}"
     )

@@ -5,10 +5,13 @@ from typing import Annotated
 
 import typer
 
+from keras_sa.scripts.given_options import refuse_given
+
 DPI = 110
 
 
 def explain(
+    context: typer.Context,
     model: Annotated[
         Path, typer.Argument(help="A .keras file, or the directory of a training.")
     ],
@@ -35,6 +38,9 @@ def explain(
     normalize: Annotated[
         bool, typer.Option(help="No: a .keras file takes 0..255 by itself.")
     ] = True,
+    multi_label: Annotated[
+        bool, typer.Option(help="Several classes an image: a sigmoid for each logit.")
+    ] = False,
     skip_bad_images: Annotated[
         bool, typer.Option(help="Leave out undecodable images.")
     ] = False,
@@ -44,6 +50,13 @@ def explain(
     Images are prepared as the training's evaluation did it; those of a .keras file as
     ImageNet's are, with a crop of 0.875 of the short side.
     """
+    if model.is_dir():
+        refuse_given(
+            context,
+            ("image_size", "normalize"),
+            "a .keras file, since a training knows its own",
+        )
+
     from keras_sa.data import load
     from keras_sa.data.sources.image_files import image_files
     from keras_sa.serving.saved_model.export import label_lines
@@ -76,7 +89,9 @@ def explain(
                 raise ValueError(problem)
             typer.echo(problem, err=True)
             continue
-        explanation = explain_image(network, pixels[0].numpy(), top, layer, groups)
+        explanation = explain_image(
+            network, pixels[0].numpy(), top, layer, groups, multi_label
+        )
         explanation = _with_pixels(explanation, pixels[0].numpy(), data.preparation)
         figure = explanation_figure(explanation, names, Path(file).name)
         figure.savefig(target, dpi=DPI)

@@ -6,6 +6,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Sequence
 from http.client import HTTPException
+from urllib.parse import quote
 from urllib.parse import urlsplit
 
 import numpy as np
@@ -45,7 +46,7 @@ def predict_rest(
         raise ValueError(f"`url` must begin with http. Received: url={url!r}")
     instances = [{"b64": base64.b64encode(file).decode("ascii")} for file in files]
     request = urllib.request.Request(
-        f"{url.rstrip('/')}/v1/models/{name}:predict",
+        f"{url.rstrip('/')}/v1/models/{quote(name, safe='')}:predict",
         data=json.dumps({"instances": instances}).encode("ascii"),
         headers={"Content-Type": "application/json"},
     )

@@ -90,7 +90,7 @@ class SavedModelPredictor:
             for signature, function in self._model.signatures.items()
             if set(function.structured_input_signature[1]) == {"image_bytes"}
         }
-        if name not in known:
+        if not isinstance(name, str) or name not in known:
             raise BadRequestError(
                 f"`signature_name` must be one of {sorted(known)}. Received: {name!r}"
             )

@@ -1,6 +1,9 @@
 """What TF Serving wants beside a SavedModel: warm-up requests and configurations."""
 
+import json
+import re
 from pathlib import Path
+from urllib.parse import quote
 
 from keras_sa.utils.extras import require_extra
 
@@ -9,8 +12,8 @@ WARMUP_BATCHES = (1, 8)
 
 MODELS = """model_config_list {{
   config {{
-    name: "{name}"
-    base_path: "/models/{name}"
+    name: {text}
+    base_path: "/models/{slug}"
     model_platform: "tensorflow"
   }}
 }}
@@ -28,7 +31,7 @@ MONITORING = """prometheus_config {{
 """
 COMPOSE = """# For the real server. Never run: there was no Docker where it was written.
 services:
-  {name}:
+  "{slug}":
     image: tensorflow/serving:2.19.1
     read_only: true
     tmpfs: [/tmp]
@@ -38,13 +41,13 @@ services:
     volumes:
       - type: bind
         source: .
-        target: /models/{name}
+        target: /models/{slug}
         read_only: true
     command:
-      - --model_config_file=/models/{name}/models.config
+      - --model_config_file=/models/{slug}/models.config
       - --enable_batching=true
-      - --batching_parameters_file=/models/{name}/batching.config
-      - --monitoring_config_file=/models/{name}/monitoring.config
+      - --batching_parameters_file=/models/{slug}/batching.config
+      - --monitoring_config_file=/models/{slug}/monitoring.config
     healthcheck:
       # The image has no curl: bash asks whether the model is there.
       test:
@@ -53,7 +56,7 @@ services:
         - -c
         - >-
           exec 3<>/dev/tcp/127.0.0.1/8501 &&
-          printf 'GET /v1/models/{name} HTTP/1.0\\r\\n\\r\\n' >&3 &&
+          printf 'GET /v1/models/{path} HTTP/1.0\\r\\n\\r\\n' >&3 &&
           grep -q AVAILABLE <&3
       interval: 10s
       timeout: 5s
@@ -85,9 +88,20 @@ def write_server_files(directory: str | Path, force: bool = False) -> list[Path]
     for file, template in FILES.items():
         paths.append(directory / file)
         if force or not paths[-1].exists():
-            text = template.format(name=directory.name)
+            text = template.format(**_names(directory.name))
             paths[-1].write_text(text, encoding="utf-8")
     return paths
+
+
+def _names(name):
+    """A model's name as a string of a configuration, in paths and in addresses."""
+    return {
+        "text": json.dumps(name, ensure_ascii=False),
+        # What is allowed for a service of Docker.
+        "slug": re.sub(r"[^A-Za-z0-9_.-]+", "-", name),
+        # In a text that `printf` reads.
+        "path": quote(name, safe="").replace("%", "%%"),
+    }
 
 
 def predict_request(files: list[bytes], name: str, signature: str = SIGNATURE):

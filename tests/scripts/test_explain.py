@@ -10,6 +10,8 @@ import tiny_networks
 from command_line import run
 from PIL import Image
 
+from keras_sa.utils.evaluation_crop import evaluation_crop
+
 pytest.importorskip("matplotlib")
 NAMES = [f"class {letter}" for letter in "abcdefghij"]
 
@@ -66,6 +68,26 @@ def test_a_file_alone_has_numbers_or_given_labels_as_names(trained, tmp_path):
     assert re.search(r"a\.png: class [a-j] \d+\.\d%", output)
 
 
+@pytest.mark.parametrize(
+    "dtype", [pytest.param("float32", marks=pytest.mark.slow), "uint8"]
+)
+def test_a_network_that_takes_pixels_sees_what_it_learned(trained, tmp_path, dtype):
+    inputs = keras.Input((32, 32, 3), dtype=dtype)
+    x = keras.layers.Normalization(mean=[80.0] * 3, variance=[90.0**2] * 3)(inputs)
+    network = keras.saving.load_model(trained / "model.keras")
+    model = keras.Model(inputs, network(x))
+    model.save(tmp_path / "pixels.keras")
+    image = trained / "photos" / "a.png"
+    pixels = evaluation_crop(np.asarray(Image.open(image)), (32, 32), 0.875)
+    scores = model.predict(np.rint(pixels)[np.newaxis], verbose=0)[0]
+    arguments = [tmp_path / "pixels.keras", image, "--output", tmp_path]
+    line = run("explain", *arguments).output
+    found, percent = re.search(r"a\.png: (\d) (\d+\.\d)%", line).groups()
+    assert int(found) == scores.argmax()
+    # Of float32 pixels the decimals are kept.
+    assert abs(float(percent) / 100 - scores.max()) < {"float32": 0.01}.get(dtype, 1e-3)
+
+
 def test_a_bad_image_stops_or_is_left_out(trained, tmp_path):
     arguments = [trained, trained / "bad.png", trained / "photos", "--output", tmp_path]
     result = run("explain", *arguments, code=1)
@@ -96,6 +118,9 @@ def test_no_image_is_overwritten(trained, tmp_path):
         ("model.keras", ["--crop-ratio", "2"], "crop_ratio=2"),
         ("model.keras", ["--image-size", "40"], r"image_size=\(40, 40\)"),
         ("model.keras", ["--labels", "photos/labels.txt"], "each of the 10 classes"),
+        (".", ["--image-size", "32"], "--image-size would do nothing.*knows its own"),
+        (".", ["--no-normalize"], "--no-normalize would do nothing"),
+        ("model.keras", ["--multi-label"], "softmax gives one class"),
         ("model.keras", ["nothing.png"], "no file or folder.*nothing.png"),
     ],
 )

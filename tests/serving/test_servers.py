@@ -3,6 +3,7 @@
 import base64
 import json
 import os
+import re
 import shutil
 import signal
 import socket
@@ -13,7 +14,10 @@ import time
 import urllib.error
 import urllib.request
 from concurrent import futures
+from http.server import BaseHTTPRequestHandler
+from http.server import HTTPServer
 from pathlib import Path
+from urllib.parse import unquote
 
 import numpy as np
 import pytest
@@ -26,6 +30,7 @@ from keras_sa.serving import client
 from keras_sa.serving import write_server_files
 from keras_sa.serving import write_warmup
 from keras_sa.serving.local_server import BadRequestError
+from keras_sa.serving.local_server import SavedModelPredictor
 from keras_sa.serving.local_server import image_files
 from keras_sa.serving.local_server import latest_version
 
@@ -288,6 +293,62 @@ def test_server_files_name_the_model(tmp_path):
             "batching.config",
             "monitoring.config",
         )
+
+
+@pytest.mark.parametrize("name", ["my model", "été & co", 'quoted "a"', "50%"])
+def test_server_files_of_any_name(tmp_path, name):
+    yaml = pytest.importorskip("yaml")
+    write_server_files(tmp_path / name)
+    text = (tmp_path / name / "docker-compose.yml").read_text(encoding="utf-8")
+    ((service, settings),) = yaml.safe_load(text)["services"].items()
+    assert re.fullmatch("[A-Za-z0-9_.-]+", service)
+    (volume,) = settings["volumes"]
+    for option in settings["command"][:1] + settings["command"][2:]:
+        assert option.split("=")[1].startswith(volume["target"] + "/")
+    models = (tmp_path / name / "models.config").read_text(encoding="utf-8")
+    assert f'base_path: "{volume["target"]}"' in models
+    (written,) = re.findall("[^_]name: (.*)", models)
+    assert json.loads(written) == name
+    command = settings["healthcheck"]["test"][-1]
+    (asked,) = re.findall("GET /v1/models/([^ ]*) HTTP", command)
+    assert unquote(asked.replace("%%", "%")) == name
+
+
+def test_the_client_asks_for_a_model_of_any_name():
+    asked = []
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self):
+            asked.append(self.path)
+            self.send_response(200)
+            self.end_headers()
+            self.wfile.write(b'{"predictions": [{"valid": true}]}')
+
+        def log_message(self, *arguments):
+            pass
+
+    with HTTPServer(("127.0.0.1", 0), Handler) as server:
+        thread = threading.Thread(target=server.handle_request)
+        thread.start()
+        url = f"http://127.0.0.1:{server.server_port}"
+        answer = client.predict_rest([b"image"], "my model/ü?", url)
+        thread.join()
+    assert answer == [{"valid": True}]
+    assert asked == ["/v1/models/my%20model%2F%C3%BC%3F:predict"]
+
+
+def test_the_signature_that_is_asked_for_answers(exported, signatures):
+    predictor = SavedModelPredictor(exported.parent)
+    file = image_file(photo())
+    body = {"instances": [{"b64": base64.b64encode(file).decode()}]}
+    (features,) = predictor({**body, "signature_name": "features"})["predictions"]
+    expected = signatures["features"](image_bytes=tf.constant([file]))["features"]
+    np.testing.assert_allclose(features["features"], expected[0], atol=1e-5)
+    (default,) = predictor(body)["predictions"]
+    assert "probabilities" in default and "features" not in default
+    for name in ("predict_images", "nonsense", 3, ["features"]):
+        with pytest.raises(BadRequestError, match="one of.*'features'.*Received"):
+            predictor({**body, "signature_name": name})
 
 
 def test_changed_server_files_are_kept(tmp_path):

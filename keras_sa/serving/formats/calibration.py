@@ -14,6 +14,8 @@ from keras_sa.data.sources.folder import SUFFIXES
 from keras_sa.serving.image_input import image_shape
 from keras_sa.serving.image_input import normalization
 from keras_sa.utils.evaluation_crop import CROP_RATIO
+from keras_sa.utils.input_scaling import as_input
+from keras_sa.utils.input_scaling import integer_type
 
 
 class CalibrationImages:
@@ -115,7 +117,7 @@ def calibration_batches(
                 f"`calibration` must give batches of the model's shape {shape}. "
                 f"Received: a batch of the shape {batch.shape}"
             )
-        batches.append(batch.astype(dtype))
+        batches.append(np.asarray(as_input(batch, integer_type(model)), dtype))
     if not batches:
         raise ValueError(
             "`calibration` must give at least one batch of images. Received: none; a "

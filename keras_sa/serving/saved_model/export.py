@@ -31,6 +31,7 @@ def export(
     std: Sequence[float] | None = None,
     preprocess: Callable | None = None,
     from_logits: bool | None = None,
+    multi_label: bool = False,
     crop_ratio: float = CROP_RATIO,
     fused: bool = True,
     limits: ImageLimits | None = None,
@@ -71,6 +72,8 @@ def export(
             float32 batch in 0..255, channels last.
         from_logits: Whether the outputs still need a softmax, or a sigmoid if there
             is one class. By default the activation of the last layer tells.
+        multi_label: Whether an image may have several classes, so that logits need a
+            sigmoid each.
         crop_ratio: The crop's part of the resized image. Defaults to 0.875.
         fused: Whether to export `keras_sa.serving.fuse(model)`, which gives the same
             predictions faster.
@@ -109,7 +112,8 @@ def export(
         )
     check_crop_ratio(crop_ratio)
     target = version_path(directory, version, force)
-    classifier = find_head(fuse(model, portable=False) if fused else model, from_logits)
+    network = fuse(model, portable=False) if fused else model
+    classifier = find_head(network, from_logits, multi_label)
     shape = image_shape(model, image_size)
     lines = label_lines(labels, classifier.classes)
     preprocess = preprocess or normalization(shape[-1], mean, std, model)
@@ -124,7 +128,7 @@ def export(
             shape,
             min(top_k, classifier.classes),
             labels_file,
-            classifier.from_logits,
+            classifier.activation,
             limits or ImageLimits(),
             crop_ratio,
         )
@@ -141,8 +145,8 @@ def label_lines(labels, classes: int) -> str:
     """The text of a file with one label a line.
 
     Raises:
-        ValueError: If their number is not that of the classes, a label has more than
-            one line, or a file is not in UTF-8.
+        ValueError: If their number is not that of the classes, a label is empty or
+            has more than one line, or a file is not in UTF-8.
     """
     if labels is None:
         labels = range(classes)
@@ -154,9 +158,12 @@ def label_lines(labels, classes: int) -> str:
             f"`labels` must be one for each of the {classes} classes. "
             f"Received: {len(labels)} labels"
         )
-    broken = [label for label in labels if "\n" in label or "\r" in label]
-    if broken:
-        raise ValueError(f"A label must be one line. Received: {broken[0]!r}")
+    for index, label in enumerate(labels):
+        if not label.strip() or "\n" in label or "\r" in label:
+            raise ValueError(
+                "A label must be one line of text. "
+                f"Received: {label!r} for the class {index}"
+            )
     return "".join(f"{label}\n" for label in labels)
 
 

@@ -17,29 +17,33 @@ class Classifier:
     Args:
         network: A `keras.Model` with the outputs `[features, predictions]`.
         classes: Number of classes.
-        from_logits: Whether the predictions still need a softmax; with one class, a
-            sigmoid.
+        activation: What the predictions still need, `"softmax"` or `"sigmoid"`, or
+            `None` if they are probabilities.
     """
 
     network: keras.Model
     classes: int
-    from_logits: bool
+    activation: str | None
 
 
-def find_head(model: keras.Model, from_logits: bool | None = None) -> Classifier:
+def find_head(
+    model: keras.Model, from_logits: bool | None = None, multi_label: bool = False
+) -> Classifier:
     """Finds the last dense layer; its input is the embedding.
 
     Args:
         model: A functional model with one input and one output `(batch, classes)`.
             It may be nested.
         from_logits: What the predictions are, if it is known.
+        multi_label: Whether logits need a sigmoid each.
 
     Returns:
         The classifier. Its layers are shared with `model`.
 
     Raises:
-        ValueError: If the model is not such a classifier, or its last activation
-            does not tell what the predictions are.
+        ValueError: If the model is not such a classifier, its last activation does
+            not tell what the predictions are, or it is a softmax and `multi_label` is
+            true.
     """
     graph = trace(model)
     if len(model.inputs) != 1 or len(model.outputs) != 1:
@@ -64,11 +68,21 @@ def find_head(model: keras.Model, from_logits: bool | None = None) -> Classifier
             f"behind it. Received: model={model.name!r}, which ends in {call.layer}"
         )
     activations.append(_activation_name(call.layer))
+    if multi_label and "softmax" in activations:
+        raise ValueError(
+            "The model's softmax gives one class for each image. "
+            "Received: multi_label=True"
+        )
     if from_logits is None:
         from_logits = _is_logits(activations)
+    activation = None
+    if from_logits:
+        # With one class a softmax would always give 1.
+        several = output.shape[1] > 1 and not multi_label
+        activation = "softmax" if several else "sigmoid"
     embedding = call.inputs[0]
     graph = replace(graph, outputs=[embedding, output])
-    return Classifier(graph.build(), output.shape[1], from_logits)
+    return Classifier(graph.build(), output.shape[1], activation)
 
 
 def _activation_name(layer):
@@ -81,7 +95,8 @@ def _is_logits(activations):
     last = next((name for name in activations if name != "linear"), "linear")
     if last not in LOGITS:
         raise ValueError(
-            "Say with `from_logits` whether the outputs still need a softmax: the last "
-            f"activation is {last!r}, not one of {list(LOGITS)}."
+            "Say with `from_logits` (`--from-logits` or `--no-from-logits`) whether "
+            "the outputs still need a softmax or sigmoid: the last activation is "
+            f"{last!r}, not one of {list(LOGITS)}."
         )
     return LOGITS[last]

@@ -11,6 +11,8 @@ from keras_sa.serving.saved_model.decoding import decode_valid
 from keras_sa.serving.saved_model.limits import ImageLimits
 from keras_sa.utils.evaluation_crop import CROP_RATIO
 from keras_sa.utils.evaluation_crop import evaluation_crop
+from keras_sa.utils.input_scaling import as_input
+from keras_sa.utils.input_scaling import integer_type
 
 GREY = (0.299, 0.587, 0.114)
 
@@ -25,8 +27,8 @@ class ServingOptions:
         image_shape: Height, width and channels of the images.
         top_k: How many classes are returned for an image.
         labels_file: A text file with one label a line.
-        from_logits: Whether a softmax belongs behind the network; with one class, a
-            sigmoid.
+        activation: What belongs behind the network, `"softmax"`, `"sigmoid"` or
+            `None`.
         limits: What an image file may cost.
         crop_ratio: See `evaluation_crop`.
     """
@@ -35,7 +37,7 @@ class ServingOptions:
     image_shape: tuple[int, int, int]
     top_k: int
     labels_file: Path
-    from_logits: bool = False
+    activation: str | None = None
     limits: ImageLimits = ImageLimits()
     crop_ratio: float = CROP_RATIO
 
@@ -146,12 +148,11 @@ def _runner(network, options):
         # which then fuses no additions into convolutions.
         images = tf.ensure_shape(images, (None, *options.image_shape))
         with keras.StatelessScope([(v, tf.constant(array)) for v, array in weights]):
-            features, outputs = network(options.preprocess(images), training=False)
+            inputs = as_input(options.preprocess(images), integer_type(network))
+            features, outputs = network(inputs, training=False)
         outputs = tf.cast(outputs, tf.float32)
-        if options.from_logits:
-            # With one class a softmax would always give 1.
-            one_class = outputs.shape[-1] == 1
-            outputs = tf.nn.sigmoid(outputs) if one_class else tf.nn.softmax(outputs)
+        if options.activation is not None:
+            outputs = getattr(tf.nn, options.activation)(outputs)
         return tf.cast(features, tf.float32), outputs
 
     return run

@@ -194,6 +194,67 @@ def test_one_logit_becomes_the_probability_of_its_class(tmp_path):
     )
 
 
+SLOW = pytest.mark.slow
+
+
+@pytest.mark.parametrize(
+    "from_logits", [None, *(pytest.param(x, marks=SLOW) for x in (True, False))]
+)
+def test_several_labels_are_activated_one_by_one(tmp_path, from_logits):
+    """And once, if the network does it itself."""
+    activation = None if from_logits is None else keras.ops.sigmoid
+    model = randomize(small_network(classifier_activation=activation))
+    images = np.stack([photo(32, 32), photo(32, 32, seed=1)]).astype("float32")
+    expected = model.predict(sa_resnet.preprocess_input(images), verbose=0)
+    path = export(model, tmp_path, from_logits=from_logits, multi_label=True)
+    result = tf.saved_model.load(str(path)).signatures["predict_images"](images=images)
+    if from_logits is not False:
+        expected = keras.ops.sigmoid(expected)
+    np.testing.assert_allclose(result["probabilities"], expected, atol=1e-5)
+
+
+STARTS = {
+    "division": ("float32", lambda x: x / 127.5 - 1),
+    "subtraction": ("float32", keras.applications.vgg16.preprocess_input),
+    "behind augmentation": (
+        "float32",
+        keras.Sequential([keras.layers.RandomFlip(), keras.layers.Rescaling(1 / 255)]),
+    ),
+    "integers": ("uint8", keras.layers.Rescaling(1 / 255)),
+}
+
+
+@pytest.mark.parametrize(
+    "start",
+    [
+        "division",
+        pytest.param("subtraction", marks=SLOW),
+        pytest.param("behind augmentation", marks=SLOW),
+        "integers",
+    ],
+)
+def test_pixels_are_served_to_networks_that_take_them(tmp_path, start):
+    dtype, scaling = STARTS[start]
+    inputs = keras.Input((32, 32, 3), dtype=dtype)
+    x = keras.layers.Conv2D(16, 3, strides=2)(scaling(inputs))
+    x = keras.layers.GlobalAveragePooling2D()(x)
+    model = keras.Model(inputs, keras.layers.Dense(3, activation="softmax")(x))
+    with pytest.raises(ValueError, match="would be applied twice"):
+        export(model, tmp_path, mean=[0.5] * 3, std=[0.5] * 3)
+    served = tf.saved_model.load(str(export(model, tmp_path))).signatures
+    image = photo(40, 40)
+    crop = np.asarray(evaluation_crop(image, (32, 32)))[np.newaxis]
+    expected = model.predict(np.rint(crop) if dtype == "uint8" else crop, verbose=0)
+    files = tf.constant([image_file(image)])
+    result = served["serving_default"](image_bytes=files)
+    np.testing.assert_allclose(result["probabilities"], expected, atol=1e-5)
+    pixels = photo(32, 32, seed=2)[np.newaxis]
+    for name, batch in (("", pixels.astype("float32")), ("_uint8", pixels)):
+        result = served[f"predict_images{name}"](images=batch)
+        expected = model.predict(pixels, verbose=0)
+        np.testing.assert_allclose(result["probabilities"], expected, atol=1e-5)
+
+
 def test_a_nested_model_with_its_own_preprocessing(tmp_path):
     base = randomize(small_network(include_top=False, pooling="avg"))
     model = keras.Sequential(
@@ -224,6 +285,8 @@ def test_a_nested_model_with_its_own_preprocessing(tmp_path):
         {"version": "1"},
         {"labels": ["a", "b"]},
         {"labels": ["two\nlines"] * 10},
+        {"labels": ["cat"] * 9 + [""]},
+        {"multi_label": True},
         {"top_k": 0},
         {"top_k": 2.5},
         {"image_size": (64, 64)},
