@@ -38,6 +38,33 @@ def test_folder_without_splits(tmp_path):
     assert sorted(train.files + held_out.files) == list(whole.files)
 
 
+def test_every_suffix_of_jpegs_is_read(tmp_path):
+    fill(tmp_path, {"a": 1, "b": 1})
+    names = ("x.jfif", "y.JPE", "z.JPEG")
+    for name in names:
+        (tmp_path / "b" / name).write_bytes(PIXEL)
+    source = open_source(f"folder:{tmp_path}", "all")
+    assert np.bincount(source.labels).tolist() == [1, 4]
+    data = load(source, "all", training=False, batch_size=5, image_size=8)
+    ((images, _, weights),) = data.epoch()
+    assert weights.numpy().tolist() == [1] * 5
+    np.testing.assert_array_equal(images[1:], np.repeat(images[:1], 4, axis=0))
+
+
+def test_images_that_nobody_reads_are_counted_once(tmp_path):
+    fill(tmp_path, {"a": 2, "b": 2})
+    for name in ("a/1.avif", "a/2.TIF", "b/deeper/3.tif", "b/.4.tif", "b/notes.md"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    for path in (f"folder:{tmp_path}", f"files:{tmp_path}"):
+        with pytest.warns(UserWarning) as told:
+            assert open_source(path, "all").num_examples == 4
+        (warning,) = told
+        text = str(warning.message)
+        assert f"{str(tmp_path)!r} has images" in text
+        assert "left out: 1 .avif, 2 .tif. Only .jpg" in text
+
+
 def test_added_photos_move_no_others_between_the_splits(tmp_path):
     fill(tmp_path, {"a": 40})
     before = set(open_source(f"folder:{tmp_path}", "validation", 0.25).files)

@@ -19,7 +19,24 @@ from keras_sa.utils.evaluation_crop import CROP_RATIO
 JPEG = (".jpg", ".jpeg", ".jpe", ".jfif")
 SUFFIXES = (*JPEG, ".png", ".gif", ".bmp", ".webp")
 # What a person takes for an image, and no decoder here reads.
-UNREADABLE = (".tif", ".tiff", ".avif", ".heic", ".heif", ".jp2", ".jxl", ".psd")
+UNREADABLE = (
+    ".tif",
+    ".tiff",
+    ".avif",
+    ".heic",
+    ".heif",
+    ".jp2",
+    ".jxl",
+    ".psd",
+    ".dng",
+    ".cr2",
+    ".nef",
+    ".arw",
+    ".svg",
+    ".tga",
+    ".ppm",
+    ".pgm",
+)
 SPLIT_FOLDERS = {
     "train": ("train", "training"),
     "validation": ("validation", "val", "valid"),
@@ -103,7 +120,7 @@ def folder(
     if folders["train"] is not None:
         return _from_split_folders(path, folders, split)
     classes = _class_folders(path)
-    files = {name: list_images(path / name) for name in classes}
+    files = _files_of_classes(path, classes)
     _refuse_empty(files, path)
     if split == "all":
         return _source(files, classes)
@@ -141,7 +158,7 @@ def _from_split_folders(path, folders, split):
             f"{str(folders[split])!r} has classes that {str(folders['train'])!r} "
             f"doesn't have: {unknown}"
         )
-    files = {name: list_images(folders[split] / name) for name in here}
+    files = _files_of_classes(folders[split], here)
     if split == "train":
         _refuse_empty(files, folders[split])
     source = _source(files, classes)
@@ -164,29 +181,38 @@ def _class_folders(path):
     return names
 
 
-def list_images(path: Path) -> list[Path]:
-    """The image files below a folder, sorted by name."""
-    images, unread = [], Counter()
-    for folder, folders, files in os.walk(path, followlinks=True):
-        folders[:] = [name for name in folders if not name.startswith(".")]
-        images += [
-            Path(folder, file)
-            for file in files
-            if file.lower().endswith(SUFFIXES) and not file.startswith(".")
-        ]
-        unread.update(
-            Path(file).suffix.lower()
-            for file in files
-            if file.lower().endswith(UNREADABLE) and not file.startswith(".")
-        )
+def _files_of_classes(path, classes):
+    images = list_images([path / name for name in classes])
+    return dict(zip(classes, images, strict=True))
+
+
+def list_images(folders: Sequence[Path]) -> list[list[Path]]:
+    """The image files below each folder, sorted by name.
+
+    Those that can't be read are counted in one warning.
+    """
+    found, unread = [], Counter()
+    for path in folders:
+        images = []
+        for folder, inner, files in os.walk(path, followlinks=True):
+            inner[:] = [name for name in inner if not name.startswith(".")]
+            for file in files:
+                if file.startswith("."):
+                    continue
+                if file.lower().endswith(SUFFIXES):
+                    images.append(Path(folder, file))
+                elif file.lower().endswith(UNREADABLE):
+                    unread[Path(file).suffix.lower()] += 1
+        found.append(sorted(images))
     if unread:
         counts = ", ".join(f"{n} {suffix}" for suffix, n in sorted(unread.items()))
+        where = os.path.commonpath(folders)
         warnings.warn(
-            f"{str(path)!r} has images that can't be read and are left out: {counts}. "
+            f"{where!r} has images that can't be read and are left out: {counts}. "
             f"Only {', '.join(SUFFIXES)} are.",
-            stacklevel=2,
+            stacklevel=3,
         )
-    return sorted(images)
+    return found
 
 
 def _refuse_empty(files, path):

@@ -39,7 +39,7 @@ def image_files(paths: str | Path | Sequence[str | Path]) -> FileSource:
         path = path.expanduser()
         if not path.exists():
             raise FileNotFoundError(f"There is no file or folder {str(path)!r}.")
-        files += list_images(path) if path.is_dir() else [path]
+        files += list_images([path])[0] if path.is_dir() else [path]
     if not files:
         raise ValueError(f"There are no images in {[str(path) for path in paths]}.")
     return FileSource(files, range(len(files)))

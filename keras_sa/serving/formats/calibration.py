@@ -11,6 +11,7 @@ import numpy as np
 
 from keras_sa.data.decoding import decode_evaluation_crop
 from keras_sa.data.sources.folder import SUFFIXES
+from keras_sa.data.sources.folder import list_images
 from keras_sa.serving.image_input import image_shape
 from keras_sa.serving.image_input import normalization
 from keras_sa.utils.evaluation_crop import CROP_RATIO
@@ -47,11 +48,7 @@ class CalibrationImages:
         crop_ratio: float = CROP_RATIO,
         max_images: int = 300,
     ):
-        files = [
-            file
-            for file in sorted(Path(folder).rglob("*"))
-            if file.suffix.lower() in SUFFIXES
-        ]
+        (files,) = list_images([Path(folder)])
         if not files:
             raise ValueError(
                 f"`folder` must hold images, one of {SUFFIXES}. "

@@ -191,6 +191,27 @@ def test_an_adapted_normalization_keeps_its_statistics(change):
     np.testing.assert_allclose(change(model)(images), model(images), atol=2e-2)
 
 
+ENDS = {
+    "activation": keras.layers.Activation("softmax"),
+    "sigmoid": keras.layers.Activation("sigmoid"),
+    "operation": keras.ops.softmax,
+    "reshape": keras.layers.Reshape((5, 1)),
+    "two": lambda x: [keras.layers.ReLU()(x), keras.layers.Softmax()(x)],
+}
+
+
+@pytest.mark.parametrize("precision", ["float16", "bfloat16"])
+@pytest.mark.parametrize("end", ENDS)
+def test_outputs_are_float32_whatever_the_end(end, precision):
+    inputs = keras.Input((8, 8, 3))
+    x = keras.layers.Conv2D(16, 3, activation="relu")(inputs)
+    x = keras.layers.Dense(5)(keras.layers.GlobalAveragePooling2D()(x))
+    model = with_precision(keras.Model(inputs, ENDS[end](x)), precision)
+    assert model.layers[1].compute_dtype == precision
+    outputs = keras.tree.flatten(model(np.ones((1, 8, 8, 3), "float32")))
+    assert {output.dtype for output in outputs} == {tf.float32}
+
+
 def test_a_base_that_is_used_twice_stays_right():
     base = randomize(small_network(include_top=False, pooling="avg"))
     images = keras.Input((32, 32, 3))
