@@ -1,4 +1,7 @@
-"""The resizing with which detectors see images."""
+"""The resizing and padding with which detectors see images."""
+
+# Images are padded to a multiple of this, so that all levels of a pyramid fit.
+MULTIPLE = 32
 
 
 def resized_shape(height, width, short_side: int, long_side: int):
@@ -49,3 +52,12 @@ def resize_within(image, short_side: int, long_side: int):
     size = resized_shape(shape[0], shape[1], short_side, long_side)
     resized = tf.image.resize(image, size, antialias=True)
     return tf.cast(resized, tf.float32)
+
+
+def padded_size(size):
+    """Heights and widths of images with the padding that each needs by itself.
+
+    Args:
+        size: Heights and widths without it: an array or a tensor of integers.
+    """
+    return -(-size // MULTIPLE) * MULTIPLE

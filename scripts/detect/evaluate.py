@@ -14,7 +14,7 @@ def evaluate(
         str | None, typer.Option(help="The images. Defaults to the training's.")
     ] = None,
     split: Annotated[str, typer.Option(help="Of the images.")] = "validation",
-    batch_size: Annotated[int, typer.Option(min=1, help="Images at once.")] = 1,
+    batch_size: Annotated[int, typer.Option(min=1, help="Images read at once.")] = 1,
     backend: shared_options.Backend = "pycocotools",
     skip_bad: Annotated[
         bool, typer.Option(help="Leave out what can't be used.")

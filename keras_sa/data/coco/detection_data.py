@@ -15,10 +15,8 @@ from keras_sa.data.stateless_seeds import CROP
 from keras_sa.data.stateless_seeds import seed_for
 from keras_sa.utils.cpu_count import cpu_count
 from keras_sa.utils.normalization import normalized
+from keras_sa.utils.resize_within import padded_size
 from keras_sa.utils.resize_within import resize_within
-
-# Images are padded to a multiple of this, so that all levels of a pyramid fit.
-MULTIPLE = 32
 
 
 @dataclass(frozen=True)
@@ -232,8 +230,7 @@ def padded_sizes(sizes, sides) -> np.ndarray:
     short, long = (np.float32(side) for side in sides)
     factors = np.minimum(short / sizes.min(axis=1), long / sizes.max(axis=1))
     resized = np.floor(sizes * factors[:, np.newaxis] + np.float32(0.5))
-    resized = resized.clip(1, long).astype("int32")
-    return -(-resized // MULTIPLE) * MULTIPLE
+    return padded_size(resized.clip(1, long).astype("int32"))
 
 
 def prepared_image(image, sides, mean, std, at_least=(0, 0)):
@@ -255,7 +252,7 @@ def prepared_image(image, sides, mean, std, at_least=(0, 0)):
     image = resize_within(image, *sides)
     size = tf.shape(image)[:2]
     image = normalized(image, mean, std)
-    padded = tf.maximum(-(-size // MULTIPLE) * MULTIPLE, at_least)
+    padded = tf.maximum(padded_size(size), at_least)
     below, right = tf.unstack(padded - size)
     image = tf.pad(image, [[0, below], [0, right], [0, 0]])
     image.set_shape((None, None, 3))

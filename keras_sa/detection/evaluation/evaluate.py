@@ -10,6 +10,7 @@ from keras_sa.detection.evaluation.coco_metrics import backend_classes
 from keras_sa.detection.evaluation.coco_metrics import coco_metrics
 from keras_sa.detection.evaluation.coco_results import coco_ground_truth
 from keras_sa.detection.evaluation.coco_results import coco_results
+from keras_sa.utils.resize_within import padded_size
 
 
 def evaluate(
@@ -23,11 +24,12 @@ def evaluate(
 
     Resizing and padding are undone: boxes and masks are compared in the images as
     they are in their files. Images that can't be decoded, where the data skips them,
-    are left out.
+    are left out. Each image is looked at alone, with the padding that it needs by
+    itself: the figures are the same whatever the batches of the data.
 
     Args:
-        detector: A model of `keras_sa.applications`, or a function of a batch of
-            images that returns what its `predict` would.
+        detector: A model of `keras_sa.applications`, or a function of a batch of one
+            image that returns what its `predict` would.
         data: The images, of `keras_sa.data.coco.load(..., training=False)`; for
             masks with a `mask_size`.
         backend: See `coco_metrics`.
@@ -103,11 +105,12 @@ def _detect(detector, data):
     predict = predict_function(detector)
     results, index, found = [], 0, {}
     for images, targets in data.epoch():
-        found = {name: np.asarray(value) for name, value in predict(images).items()}
-        for row, size in enumerate(targets["image_size"].numpy()):
+        for image, size in zip(images, targets["image_size"].numpy(), strict=True):
+            height, width = padded_size(size.astype("int32"))
+            found = predict(image[np.newaxis, :height, :width])
             if index not in data.reader.unreadable:
                 results += coco_results(
-                    {name: value[row] for name, value in found.items()},
+                    {name: np.asarray(value)[0] for name, value in found.items()},
                     data.annotations.images[index],
                     tuple(size),
                     data.annotations.category_ids,

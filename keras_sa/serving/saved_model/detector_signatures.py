@@ -11,9 +11,8 @@ from keras_sa.detection.boxes import have_area
 from keras_sa.serving.saved_model.decoding import decode_valid
 from keras_sa.serving.saved_model.limits import ImageLimits
 from keras_sa.serving.saved_model.signatures import scatter
+from keras_sa.utils.resize_within import padded_size
 from keras_sa.utils.resize_within import resize_within
-
-MULTIPLE = 32
 
 
 @dataclass(frozen=True)
@@ -93,24 +92,22 @@ class DetectorModule(tf.Module):
             (4 + side * side * 3,),
             self._options.limits,
         )
-        before, after = rows[:, :2], rows[:, 2:4]
-        # Only as much of the canvas as the batch needs, in the training's steps.
-        used = tf.cast(tf.reduce_max(after, 0), tf.int32)
-        used = tf.maximum(-(-used // MULTIPLE) * MULTIPLE, MULTIPLE)
-        canvas = tf.reshape(rows[:, 4:], (-1, side, side, 3))
-        canvas = canvas[:, : used[0], : used[1]]
-        images = self._options.preprocess(canvas)
-        inside = tf.sequence_mask(tf.cast(after[:, :1], tf.int32), used[0])
-        across = tf.sequence_mask(tf.cast(after[:, 1:], tf.int32), used[1])
-        inside = tf.transpose(inside, (0, 2, 1)) & across
-        found = self._run(images * tf.cast(inside[..., tf.newaxis], tf.float32))
-        found = dict(found)
-        # From the resized image to the file's.
-        limits = tf.tile(after[:, tf.newaxis, ::-1], [1, 1, 2])
-        factor = tf.math.divide_no_nan(before, after)
-        factor = tf.tile(factor[:, tf.newaxis, ::-1], [1, 1, 2])
-        found["boxes"] = tf.clip_by_value(found["boxes"], 0.0, limits) * factor
-        found = _with_area(found)
+
+        def detect(row):
+            before, after = row[:2], row[2:4]
+            # Where no file is valid there is one row, of zeros.
+            size = tf.maximum(tf.cast(after, tf.int32), 1)
+            canvas = tf.reshape(row[4:], (1, side, side, 3))
+            image = self._options.preprocess(canvas[:, : size[0], : size[1]])
+            below, right = tf.unstack(padded_size(size) - size)
+            found = self._run(tf.pad(image, [[0, 0], [0, below], [0, right], [0, 0]]))
+            # From the resized image to the file's.
+            limits = tf.tile(after[::-1], [2])
+            factor = tf.tile(tf.math.divide_no_nan(before, after)[::-1], [2])
+            boxes = tf.clip_by_value(found["boxes"], 0.0, limits) * factor
+            return _with_area({**found, "boxes": boxes})
+
+        found = self._each(detect, rows)
         valid = None
         for name in found:
             found[name], valid = scatter(found[name], indices, count)
@@ -122,13 +119,34 @@ class DetectorModule(tf.Module):
         # oneDNN's convolutions give a wrong shape for an empty batch.
         padding = [[0, tf.cast(count == 0, tf.int32)], [0, 0], [0, 0], [0, 0]]
         images = tf.cast(tf.pad(images, padding), tf.float32)
-        found = self._run(self._options.preprocess(images))
+        images = self._options.preprocess(images)
+        found = self._each(lambda image: self._run(image[tf.newaxis]), images)
         found = {name: value[:count] for name, value in found.items()}
         return self._answer(found, tf.fill([count], True))
 
+    def _each(self, detect, rows):
+        """The detections of each row, by a function that gives them as a batch of one.
+
+        Together, images would need the padding of the largest one, which counts in
+        their statistics and borders; and boxes of nearly equal scores change places
+        where a batch is summed up in another order. So each is looked at alone: an
+        answer is the same whoever else asks.
+        """
+        outputs = self._run.get_concrete_function().structured_outputs
+        return tf.map_fn(
+            lambda row: {name: value[0] for name, value in detect(row).items()},
+            rows,
+            fn_output_signature={
+                name: tf.TensorSpec(value.shape[1:], value.dtype)
+                for name, value in outputs.items()
+            },
+            # Each one uses all processors.
+            parallel_iterations=1,
+        )
+
     @property
     def _canvas_side(self):
-        return -(-self._options.sides[1] // MULTIPLE) * MULTIPLE
+        return padded_size(self._options.sides[1])
 
     def _placed(self, pixels):
         short_side, long_side = self._options.sides

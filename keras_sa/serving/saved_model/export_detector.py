@@ -43,6 +43,8 @@ def export_detector(
       `(batch, height, width, 3)` in 0..255 of any size, float32 or uint8, which are
       not resized.
 
+    Each image is looked at alone: its answer is the same whoever else is in the batch.
+
     They answer with `boxes`, `classes`, `scores`, `count` and, of Mask R-CNN,
     `masks`, as `keras_sa.detection` describes predictions; with `labels`
     `(batch, detections)`, the names of the classes; and with `valid` `(batch,)`,

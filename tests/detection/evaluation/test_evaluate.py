@@ -201,6 +201,26 @@ def test_results_are_in_the_files_pixels(data):
     assert sizes == {(40, 80), (64, 32)}
 
 
+@pytest.mark.parametrize("batch_size", [2, 4])
+def test_the_batches_of_the_data_change_nothing(batch_size, folder):
+    def of_all_pixels(images):
+        """As networks with statistics of the whole map: padding counts."""
+        count, height, width, _ = images.shape
+        scores = 1 / (1 + np.exp(-np.mean(images, axis=(1, 2, 3))))
+        boxes = np.tile([0.1 * width, 0.1 * height, 0.9 * width, height], (count, 1))
+        found = {"boxes": boxes, "scores": scores, "classes": np.zeros(count, int)}
+        rows = {name: value[:, np.newaxis] for name, value in found.items()}
+        return {**rows, "count": np.ones(count, int)}
+
+    options = {"training": False, "sides": (64, 96)}
+    alone, together = (
+        coco.load(f"coco:{folder}", batch_size=rows, **options)
+        for rows in (1, batch_size)
+    )
+    found = detect(of_all_pixels, together)
+    assert len(found) == 4 and found == detect(of_all_pixels, alone)
+
+
 def test_what_is_no_image_is_told_without_the_graph(tmp_path):
     (tmp_path / "text.jpg").write_bytes(b"no image")
     find = ImagePrediction(lambda images: {}, {})

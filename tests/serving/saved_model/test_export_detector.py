@@ -4,6 +4,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from camera_photos import camera_photo
 from detection_samples import tiny_backbone
 from detection_samples import tiny_detector
 from serving_samples import image_file
@@ -14,6 +15,7 @@ from keras_sa.serving import export_detector
 from keras_sa.serving import write_warmup
 from keras_sa.utils.normalization import IMAGENET_MEAN
 from keras_sa.utils.normalization import IMAGENET_STD
+from keras_sa.utils.resize_within import padded_size
 from keras_sa.utils.resize_within import resize_within
 
 LABELS = ["disc", "square", "triangle"]
@@ -77,7 +79,7 @@ def test_files_are_resized_and_boxes_are_in_their_pixels(sizes, model, served):
         resized = resize_within(tf.constant(pixels), 64, 90)
         height, width = resized.shape[:2]
         # As in training.
-        padded = np.zeros((1, 96 if height > 32 else 32, 96, 3), "float32")
+        padded = np.zeros((1, *padded_size(np.array([height, width])), 3), "float32")
         padded[0, :height, :width] = normalized(resized)
         expected = predicted(model, padded)
         boxes = np.clip(expected["boxes"][0], 0, [width, height] * 2)
@@ -98,6 +100,37 @@ def test_files_are_resized_and_boxes_are_in_their_pixels(sizes, model, served):
     assert found["count"].sum() > 0
     assert found["count"][1] == 0 and (found["classes"][1] == -1).all()
     assert not found["boxes"][1].any() and not found["scores"][1].any()
+
+
+def test_an_answer_does_not_depend_on_who_else_asks(served):
+    sizes = (70, 60), (40, 200), (64, 90), (200, 40)
+    files = [image_file(photo(*size, seed=i)) for i, size in enumerate(sizes)]
+    alone = [call(served, "serving_default", [file]) for file in files]
+    assert all(found["count"] > 0 for found in alone)
+    for order in ([0, 1, 2, 3], [3, 0], [2, 1, 0]):
+        together = call(served, "predict_bytes", [files[i] for i in order])
+        for row, number in enumerate(order):
+            for key, value in alone[number].items():
+                np.testing.assert_array_equal(together[key][row], value[0], err_msg=key)
+
+
+def test_decoded_images_do_not_depend_on_each_other(served):
+    images = np.stack([photo(50, 70, seed=i) for i in range(3)])
+    together = call(served, "predict_images_uint8", images)
+    for row, image in enumerate(images):
+        alone = call(served, "predict_images_uint8", image[np.newaxis])
+        for key, value in alone.items():
+            np.testing.assert_array_equal(together[key][row], value[0], err_msg=key)
+
+
+@pytest.mark.parametrize("orientation", [3, 6])
+def test_boxes_are_in_the_picture_that_a_person_sees(orientation, served):
+    pixels = photo(60, 100)
+    turned = camera_photo(pixels, orientation, "PNG")
+    found = call(served, "predict_bytes", [image_file(pixels), turned])
+    assert found["count"][0] > 0
+    for key, value in found.items():
+        np.testing.assert_array_equal(value[1], value[0], err_msg=key)
 
 
 @pytest.mark.parametrize("files", [[], [b""]])
