@@ -5,11 +5,14 @@ from typing import Annotated
 
 import typer
 
+from keras_sa.scripts.given_options import refuse_given
+
 # TF Serving takes no more at once: see `max_batch_size` in `batching.config`.
 BATCH = 32
 
 
 def client(
+    context: typer.Context,
     images: Annotated[list[Path], typer.Argument(help="Image files.")],
     name: Annotated[str, typer.Option(help="The model's name.")],
     url: Annotated[
@@ -21,6 +24,9 @@ def client(
     top: Annotated[int, typer.Option(min=1, help="Classes to print.")] = 3,
 ):
     """Classifies image files with a running KServe or TF Serving."""
+    if grpc:
+        refuse_given(context, ["url"], "REST, and `--grpc` has an address")
+
     from keras_sa.serving.client import predict_grpc
     from keras_sa.serving.client import predict_rest
 

@@ -5,8 +5,11 @@ from typing import Annotated
 
 import typer
 
+from keras_sa.scripts.given_options import refuse_given
+
 
 def convert(
+    context: typer.Context,
     source: Annotated[Path, typer.Argument(help="The weight file.")],
     target: Annotated[
         Path | None,
@@ -40,13 +43,20 @@ def convert(
     """
     if (target is None) != install:
         raise typer.BadParameter("Give either TARGET or --install.")
+    if not add_attention:
+        refuse_given(context, ["groups"], "`--add-attention`")
     from keras_sa.weights import export_weights
     from keras_sa.weights import install_weights
     from keras_sa.weights import load_checkpoint
     from keras_sa.weights.architecture import read_architecture
 
     arguments = read_architecture(source, key)
-    if add_attention and arguments["attention"] is None:
+    if add_attention:
+        if arguments["attention"] is not None:
+            raise ValueError(
+                "`--add-attention` is for plain ResNets. Received: "
+                f"{str(source)!r} with the attention {arguments['attention']!r}"
+            )
         arguments.update(attention="sa", groups=groups)
     model = _network({"shuffle": shuffle, **arguments})
     report = load_checkpoint(model, source, key=key)

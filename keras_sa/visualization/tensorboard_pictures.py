@@ -24,6 +24,7 @@ class TensorBoardPictures(keras.callbacks.Callback):
         every: After how many epochs.
         dpi: The pictures' resolution.
         write: Whether this process writes: the chief does.
+        multi_label: As for `explain`.
 
     Raises:
         ImportError: If TensorBoard or matplotlib is missing.
@@ -46,6 +47,7 @@ class TensorBoardPictures(keras.callbacks.Callback):
         every: int = 1,
         dpi: int = 80,
         write: bool = True,
+        multi_label: bool = False,
     ):
         super().__init__()
         require_extra("tensorboard", "tensorboard")
@@ -58,6 +60,7 @@ class TensorBoardPictures(keras.callbacks.Callback):
         self.every = every
         self.dpi = dpi
         self.write = write
+        self.multi_label = multi_label
         self._writer = None
 
     def on_train_begin(self, logs=None):
@@ -74,8 +77,9 @@ class TensorBoardPictures(keras.callbacks.Callback):
             self._writer = tf.summary.create_file_writer(str(self.directory))
         with self._writer.as_default():
             for number, image in enumerate(self.images):
+                explanation = explain(self.model, image, multi_label=self.multi_label)
                 figure = explanation_figure(
-                    explain(self.model, image), self.class_names, f"epoch {epoch + 1}"
+                    explanation, self.class_names, f"epoch {epoch + 1}"
                 )
                 pixels = figure_pixels(figure, self.dpi)[np.newaxis]
                 tf.summary.image(f"explanation/{number}", pixels, epoch + 1)

@@ -337,6 +337,25 @@ def test_the_client_asks_for_a_model_of_any_name():
     assert asked == ["/v1/models/my%20model%2F%C3%BC%3F:predict"]
 
 
+def test_an_address_that_is_not_asked_is_refused(tmp_path):
+    addresses = ("--grpc", "127.0.0.1:9", "--url", "http://127.0.0.1:9")
+    result = run("client", tmp_path, "--name", "a", *addresses, code=1)
+    assert "Error: --url would do nothing here" in result.output
+
+
+def test_nothing_is_printed_of_what_a_detector_filled_up(tmp_path, monkeypatch):
+    rows = [
+        {"labels": ["cat", ""], "scores": [0.9, 0.0], "valid": True},
+        {"labels": ["", ""], "scores": [0.0, 0.0], "valid": True},
+    ]
+    monkeypatch.setattr(client, "predict_rest", lambda files, name, url: rows)
+    files = [tmp_path / name for name in ("a.png", "b.png")]
+    for file in files:
+        file.touch()
+    lines = run("client", *files, "--name", "a").output.splitlines()
+    assert lines == [f"{files[0]}: cat 0.900", f"{files[1]}: nothing found"]
+
+
 def test_the_signature_that_is_asked_for_answers(exported, signatures):
     predictor = SavedModelPredictor(exported.parent)
     file = image_file(photo())

@@ -125,11 +125,16 @@ def test_errors_are_one_line_and_no_traceback(trained, tmp_path):
     export_weights(trained, tmp_path / "d.npz")
     ending = run("convert", tmp_path / "d.npz", tmp_path / "b.ckpt", code=1)
     small = run("convert", tmp_path / "d.npz", "--install", code=1)
+    pair = (tmp_path / "d.npz", tmp_path / "b.npz")
+    unused = run("convert", *pair, "--groups", 4, code=1)
+    added = run("convert", *pair, "--add-attention", code=1)
     for result, message in (
         (missing, "There is no weight file"),
         (damaged, "can't be read"),
         (other, "not the weights of a ResNet"),
         (ending, "must end in one of"),
+        (unused, "--groups would do nothing here: for `--add-attention` alone"),
+        (added, "for plain ResNets. Received: "),
         (small, "Only the published networks can be installed"),
     ):
         assert result.output.startswith("Error: ")

@@ -15,11 +15,14 @@ def constant_function(model: keras.Model):
     Returns:
         A `tf.function` from `images`, of the model's shape and type, to
         `{"predictions": ...}`.
+
+    Raises:
+        ValueError: If the model has variables that Keras does not know.
     """
     import tensorflow as tf
 
     images = tf.TensorSpec(model.inputs[0].shape, model.inputs[0].dtype, "images")
-    weights = [(v, keras.ops.convert_to_numpy(v)) for v in model.weights]
+    weights = [(v, keras.ops.convert_to_numpy(v)) for v in model.variables]
 
     @tf.function(input_signature=[images])
     def with_captures(images):
@@ -29,14 +32,18 @@ def constant_function(model: keras.Model):
     traced = with_captures.get_concrete_function()
     graph = traced.graph.as_graph_def()
     placeholder, *outer = [tensor.name for tensor in traced.inputs]
-    arrays = [tensor.numpy() for tensor in traced.captured_inputs]
+    captured = traced.captured_inputs
+    if any(tensor.dtype == tf.resource for tensor in captured):
+        raise ValueError(
+            "Every variable of `model` must be a weight of a Keras layer. Received: "
+            f"model={model.name!r} with a variable or table of TensorFlow's"
+        )
 
     @tf.function(input_signature=[images])
     def constant(images):
         inputs = {placeholder: images}
-        inputs |= {
-            name: tf.constant(array) for name, array in zip(outer, arrays, strict=True)
-        }
+        for name, tensor in zip(outer, captured, strict=True):
+            inputs[name] = tf.constant(tensor.numpy())
         (output,) = tf.graph_util.import_graph_def(
             graph, inputs, [traced.outputs[0].name], name=""
         )

@@ -5,6 +5,7 @@ import math
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 from serving_samples import randomize
 from serving_samples import small_network
 
@@ -200,6 +201,24 @@ def test_integer_images_stay_integers(tmp_path, format, precision):
     actual = RUNTIMES[format](path, pixels)
     tolerance = TOLERANCES[precision] * expected.std()
     np.testing.assert_allclose(actual, expected, rtol=0, atol=tolerance)
+
+
+class Scaled(keras.layers.Layer):
+    def __init__(self, **options):
+        super().__init__(**options)
+        self.factor = tf.Variable(2.0)
+
+    def call(self, x):
+        return x * self.factor
+
+
+@pytest.mark.parametrize("format", ["onnx", "litert"])
+def test_variables_beside_keras_are_refused(tmp_path, format):
+    pytest.importorskip("onnx")
+    inputs = keras.Input((8, 8, 3))
+    model = keras.Model(inputs, Scaled()(inputs))
+    with pytest.raises(ValueError, match="must be a weight of a Keras layer"):
+        convert(model, tmp_path / f"network{SUFFIXES[format]}", format)
 
 
 @pytest.mark.filterwarnings("ignore")
