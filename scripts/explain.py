@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from keras_sa.scripts.given_options import refuse_given
+from keras_sa.scripts.user_errors import refuse_given
 
 DPI = 110
 

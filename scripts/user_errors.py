@@ -1,6 +1,7 @@
 """What a command prints when something is wrong with what it was given."""
 
 import sys
+from collections.abc import Iterable
 
 import typer
 from typer.core import TyperGroup
@@ -45,3 +46,28 @@ def message_for_users(error: Exception) -> str | None:
     from keras_sa.data.coco.reader import unusable_image
 
     return undecodable_images(error) or unusable_image(error)
+
+
+def refuse_given(
+    context: typer.Context, options: Iterable[str], applies_to: str
+) -> None:
+    """Refuses options of a command that were given, whatever their values.
+
+    Args:
+        context: Of the command.
+        options: The names of its parameters.
+        applies_to: What these options are for.
+
+    Raises:
+        ValueError: If one was given.
+    """
+    given = [
+        ("--no-" if context.params[option] is False else "--")
+        + option.replace("_", "-")
+        for option in options
+        if context.get_parameter_source(option).name == "COMMANDLINE"
+    ]
+    if given:
+        raise ValueError(
+            f"{', '.join(given)} would do nothing here: for {applies_to} alone."
+        )
