@@ -59,14 +59,16 @@ def find_head(
         )
     call = graph.producer(output)
     activations = []
-    while isinstance(call.layer, keras.layers.Activation | keras.layers.Softmax):
+    while not isinstance(call.layer, keras.layers.Dense):
+        before = graph.producer(call.inputs[0]) if len(call.inputs) == 1 else None
+        if before is None or call.inputs[0].shape != output.shape:
+            raise ValueError(
+                "`model` must end in a dense layer, with or without an activation "
+                "behind it. "
+                f"Received: model={model.name!r}, which ends in {call.layer}"
+            )
         activations.append(_activation_name(call.layer))
-        call = graph.producer(call.inputs[0])
-    if not isinstance(call.layer, keras.layers.Dense):
-        raise ValueError(
-            "`model` must end in a dense layer, with or without an activation layer "
-            f"behind it. Received: model={model.name!r}, which ends in {call.layer}"
-        )
+        call = before
     activations.append(_activation_name(call.layer))
     if multi_label and "softmax" in activations:
         raise ValueError(
@@ -86,9 +88,9 @@ def find_head(
 
 
 def _activation_name(layer):
-    if isinstance(layer, keras.layers.Softmax):
-        return "softmax"
-    return getattr(layer.activation, "__name__", str(layer.activation))
+    # Of a layer, or of an operation or layer that is one itself.
+    function = getattr(layer, "activation", None)
+    return getattr(function, "__name__", type(layer).__name__.lower())
 
 
 def _is_logits(activations):

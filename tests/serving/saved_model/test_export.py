@@ -19,6 +19,7 @@ from keras_sa.data import load
 from keras_sa.serving import export
 from keras_sa.serving.saved_model import versions
 from keras_sa.serving.saved_model.export import label_lines
+from keras_sa.serving.saved_model.head import find_head
 from keras_sa.utils.evaluation_crop import evaluation_crop
 
 
@@ -192,6 +193,27 @@ def test_one_logit_becomes_the_probability_of_its_class(tmp_path):
     np.testing.assert_allclose(
         result["probabilities"], keras.ops.sigmoid(logits), atol=1e-5
     )
+
+
+@pytest.mark.parametrize(
+    ("end", "from_logits", "activation"),
+    [
+        (keras.ops.sigmoid, None, None),
+        (keras.ops.softmax, None, None),
+        (keras.layers.Softmax(), None, None),
+        (keras.layers.Lambda(keras.ops.sigmoid), False, None),
+        (keras.layers.Lambda(lambda x: 2 * x), True, "softmax"),
+        (keras.layers.Activation("linear"), None, "softmax"),
+    ],
+)
+def test_what_is_behind_the_dense_layer_is_known_or_told(end, from_logits, activation):
+    inputs = keras.Input((8, 8, 3))
+    x = keras.layers.GlobalAveragePooling2D()(inputs)
+    model = keras.Model(inputs, end(keras.layers.Dense(4)(x)))
+    assert find_head(model, from_logits).activation == activation
+    if from_logits is not None:
+        with pytest.raises(ValueError, match="from_logits.*'lambda'"):
+            find_head(model)
 
 
 SLOW = pytest.mark.slow
