@@ -50,6 +50,7 @@ def demo(
     import keras_sa.data
     from keras_sa.serving import export
     from keras_sa.training import make_strategy
+    from keras_sa.training.loss_watch import LossWatch
 
     gpus = tf.config.list_physical_devices("GPU")
     strategy = make_strategy("mirrored", replicas=None if gpus else replicas)
@@ -80,6 +81,7 @@ def demo(
         steps_per_epoch=train.steps_per_epoch,
         epochs=epochs,
         shuffle=False,  # the data set is in its order already
+        callbacks=[LossWatch()],
         verbose=1 if sys.stdout.isatty() else 2,
     )
     images_per_second = epochs * train.num_examples / (time.perf_counter() - start)

@@ -71,7 +71,7 @@ def train(
 ) -> None:
     """Trains a network; the same command again goes on where it stopped.
 
-    After SIGTERM it saves its state and exits with 75.
+    After SIGTERM or Ctrl-C it saves its state and exits with 75.
     """
     from keras_sa.recipes.classification import get_recipe
     from keras_sa.recipes.classifier_session import Session
@@ -82,7 +82,6 @@ def train(
     from keras_sa.training.batches import check_batch_size
     from keras_sa.training.cluster.strategy import is_chief
     from keras_sa.training.cluster.strategy import make_strategy
-    from keras_sa.training.preemption import Preempted
 
     chosen = get_recipe(recipe)
     chosen = _changed(
@@ -128,6 +127,8 @@ def train(
         skip_bad_images=skip_bad_images,
         report=directory / BAD_IMAGES if skip_bad_images else None,
     )
+    lengthened = chosen.lengthened(images.steps_per_epoch)
+    chosen = _changed(lengthened, epochs=epochs)
     session = Session(
         recipe=chosen,
         build=_builder(chosen),
@@ -152,11 +153,7 @@ def train(
         from keras_sa.recipes.tensorboard import TensorBoardLog
 
         callbacks.append(TensorBoardLog(directory / "tensorboard", images, chief))
-    try:
-        session.run(model, callbacks, save_every=save_every, restart=restart)
-    except Preempted as stopped:
-        print(stopped, flush=True)
-        raise
+    session.run(model, callbacks, save_every=save_every, restart=restart)
     if chief:
         report_result(directory)
 
@@ -168,9 +165,8 @@ def _changed(value, **changes):
 
 
 def _builder(recipe):
-    import keras
-
     from keras_sa import applications
+    from keras_sa.recipes.new_head import with_new_head
 
     def build(classes):
         size = recipe.image_size
@@ -182,13 +178,7 @@ def _builder(recipe):
         if options["weights"] is None:
             return builder(classes=classes, **options)
         base = builder(include_top=False, pooling="avg", **options)
-        top = keras.layers.Dense(
-            classes,
-            activation="softmax",
-            dtype=keras.config.dtype_policy().variable_dtype,
-            name="predictions",
-        )
-        return keras.Model(base.inputs, top(base.output), name=base.name)
+        return with_new_head(base, classes)
 
     return build
 

@@ -26,7 +26,7 @@ def report_plan(session, model, memory, name):
         f"{data.image_shape}",
         "validation": _validation(session.validation),
         "global batch": f"{data.batch_size}, {data.batch_size // replicas} a device",
-        "steps": f"{data.steps_per_epoch} an epoch, {session.recipe.epochs} epochs",
+        "steps": _steps(session),
         "learning rate": _learning_rate(session),
         "batch statistics": _batch_statistics(session.recipe),
         "XLA": _xla(model, session.recipe),
@@ -46,6 +46,12 @@ def _validation(data):
     if data is None:
         return "none; --validation-fraction holds out a part of the images"
     return f"{data.num_examples} images"
+
+
+def _steps(session):
+    recipe = session.recipe
+    head = f"{recipe.head_epochs} of the last layer, then " * (recipe.head_epochs > 0)
+    return f"{session.data.steps_per_epoch} an epoch, {head}{recipe.epochs} epochs"
 
 
 def _learning_rate(session):

@@ -2,56 +2,59 @@
 
 import json
 import shutil
-from contextlib import contextmanager
 from pathlib import Path
 
-import filelock
-
+from keras_sa.training.resuming.differences import differences
 from keras_sa.utils.files import write_atomically
 
 BEGUN = "training.json"
-LOCK = ".lock"
-# More epochs go on; what a recipe says about itself changes nothing.
-MAY_DIFFER = ("recipe.epochs", "recipe.command", "recipe.hardware", "recipe.expected")
+STATES = ("head_state", "state")
+# What a recipe says about itself changes nothing.
+MAY_DIFFER = ("command", "hardware", "expected")
 # What a training leaves in its directory.
 WRITTEN = (
     BEGUN,
-    "head_state",
+    *STATES,
     "metrics.csv",
     "metrics.jsonl",
     "model.keras",
     "settings.json",
-    "state",
 )
 
 
 def check_begun(directory: Path, settings: dict) -> None:
     """Compares a training with the one that was begun in its directory.
 
+    More epochs than before go on; all else must be the same.
+
     Args:
         directory: The training's.
         settings: What the training consists of, as JSON knows it.
 
     Raises:
-        ValueError: If the directory holds another training; the message says in what
-            they differ.
+        ValueError: If the directory holds another training, the message says in what
+            they differ; or one of which nothing is known.
     """
     files = [directory / name for name in (BEGUN, "settings.json")]
     found = next((file for file in files if file.is_file()), None)
     if found is None:
+        if any((directory / state).exists() for state in STATES):
+            raise ValueError(
+                f"{str(directory)!r} holds an unfinished training of an earlier "
+                "version, which did not write down with what it was begun: give "
+                "another directory, or --restart to delete it."
+            )
         return
-    before, now = _flat(json.loads(found.read_text())), _flat(settings)
-    differences = [
-        f"{name} was {_short(before[name])}, now {_short(now[name])}"
-        for name in before.keys() & now.keys() - set(MAY_DIFFER)
-        if before[name] != now[name]
-    ]
-    if differences:
+    before = _compared(json.loads(found.read_text()))
+    now = _compared(settings)
+    if before["recipe"]["epochs"] < now["recipe"]["epochs"]:
+        before["recipe"]["epochs"] = now["recipe"]["epochs"]
+    found = differences(before, now)
+    if found:
         raise ValueError(
-            f"{str(directory)!r} holds another training: "
-            f"{'; '.join(sorted(differences))}. Give the same options to go on, "
-            "another directory for another training, or --restart to delete the "
-            "first one."
+            f"{str(directory)!r} holds another training: {'; '.join(found)}. "
+            "Give the same options to go on, another directory for another training, "
+            "or --restart to delete the first one."
         )
 
 
@@ -70,37 +73,6 @@ def remove_training(directory: Path) -> None:
             path.unlink(missing_ok=True)
 
 
-@contextmanager
-def only_training(directory: Path):
-    """Keeps others out of a directory; a process that was killed keeps nobody out.
-
-    Raises:
-        ValueError: If another process trains there.
-    """
-    lock = filelock.FileLock(directory / LOCK)
-    try:
-        lock.acquire(timeout=0)
-    except filelock.Timeout as error:
-        raise ValueError(
-            f"Another process is training in {str(directory)!r}: wait for its end, "
-            "stop it, or give another directory."
-        ) from error
-    try:
-        yield
-    finally:
-        lock.release()
-
-
-def _flat(settings, prefix=""):
-    values = {}
-    for key, value in settings.items():
-        if isinstance(value, dict):
-            values.update(_flat(value, f"{prefix}{key}."))
-        else:
-            values[f"{prefix}{key}"] = value
-    return values
-
-
-def _short(value):
-    text = json.dumps(value, ensure_ascii=False)
-    return text if len(text) <= 60 else f"{text[:57]}..."
+def _compared(settings):
+    recipe = {k: v for k, v in settings["recipe"].items() if k not in MAY_DIFFER}
+    return {**settings, "recipe": recipe}

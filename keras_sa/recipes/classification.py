@@ -1,6 +1,7 @@
 """Trainings by name: everything but the images and the machine."""
 
 import dataclasses
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from dataclasses import field
@@ -36,10 +37,13 @@ class Recipe:
         schedule: How it changes.
         momentum: Of SGD.
         l2: Added to every gradient.
+        clipnorm: The largest norm of the whole gradient, `None` for any.
         ema: Momentum of the moving average of the weights, 0 for none.
         policy: Keras' dtype policy.
         augmentation: Of the training images.
         head_epochs: How many epochs only the last layer is trained, before all.
+        min_steps: How many steps each of the two trainings has at least: few images
+            are seen in more epochs.
         freeze_batch_norms: Whether batch norms stay in inference mode.
         sync_batch_norm: Whether batch norms take their statistics over all devices,
             which gives one device's result, or each device over its own images.
@@ -59,16 +63,27 @@ class Recipe:
     schedule: StepDecay | CosineDecay = StepDecay()
     momentum: float = 0.9
     l2: float = 1e-4
+    clipnorm: float | None = None
     ema: float = 0.0
     policy: str = "float32"
     augmentation: Augmentation = Augmentation()
     head_epochs: int = 0
+    min_steps: int = 0
     freeze_batch_norms: bool = False
     sync_batch_norm: bool = True
 
     def scaled_learning_rate(self, batch_size: int) -> float:
         """The learning rate in proportion to the batch size."""
         return self.learning_rate * batch_size / self.batch_size
+
+    def lengthened(self, steps_per_epoch: int) -> "Recipe":
+        """The recipe with as many epochs as `min_steps` takes."""
+        least = math.ceil(self.min_steps / steps_per_epoch)
+        return dataclasses.replace(
+            self,
+            epochs=max(self.epochs, least),
+            head_epochs=self.head_epochs and max(self.head_epochs, least),
+        )
 
     def optimizer(
         self, learning_rate: float, epochs: int, steps_per_epoch: int
@@ -78,6 +93,7 @@ class Recipe:
             self.schedule.build(learning_rate, epochs, steps_per_epoch),
             momentum=self.momentum,
             l2=self.l2,
+            global_clipnorm=self.clipnorm,
             use_ema=self.ema > 0,
             ema_momentum=self.ema,
         )
@@ -129,8 +145,10 @@ RECIPES: dict[str, Recipe] = {
         batch_size=32,
         learning_rate=0.005,
         schedule=CosineDecay(warmup_epochs=1),
+        clipnorm=1.0,
         augmentation=Augmentation(scale=(0.25, 1.0), label_smoothing=0.1),
         head_epochs=2,
+        min_steps=100,
         freeze_batch_norms=True,
     ),
     "digits": Recipe(

@@ -9,10 +9,13 @@ import keras
 
 from keras_sa.data import ImageData
 from keras_sa.recipes.classification import Recipe
+from keras_sa.recipes.new_head import HEAD
+from keras_sa.recipes.new_head import STANDARDISED
+from keras_sa.recipes.new_head import folded
+from keras_sa.recipes.new_head import has_new_head
+from keras_sa.recipes.new_head import standardise
 from keras_sa.recipes.session import TrainingSession
 from keras_sa.recipes.session import load_finished
-
-HEAD = "predictions"
 
 
 @dataclass(frozen=True)
@@ -42,7 +45,9 @@ class Session(TrainingSession):
         for layer in model.layers:
             batch_norm = isinstance(layer, keras.layers.BatchNormalization)
             layer.trainable = layer.name == HEAD or not (
-                head_only or (recipe.freeze_batch_norms and batch_norm)
+                head_only
+                or layer.name == STANDARDISED
+                or (recipe.freeze_batch_norms and batch_norm)
             )
         epochs = recipe.head_epochs if head_only else recipe.epochs
         one_hot = self.data.one_hot
@@ -75,10 +80,15 @@ class Session(TrainingSession):
             "validation_data": self.validation,
             "synchronized": recipe.sync_batch_norm,
         }
+        if has_new_head(model):
+            standardise(model, self.data)
         if recipe.head_epochs:
             self.fit(model, recipe.head_epochs, "head_state", **options)
             self.compile(model, head_only=False)
         self.fit(model, recipe.epochs, "state", **options)
+
+    def trained(self, model: keras.Model) -> keras.Model:
+        return folded(model) if has_new_head(model) else model
 
     def settings(self) -> dict:
         preparation = self.data.preparation

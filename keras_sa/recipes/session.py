@@ -12,13 +12,13 @@ from pathlib import Path
 import keras
 
 from keras_sa.recipes.begun import check_begun
-from keras_sa.recipes.begun import only_training
 from keras_sa.recipes.begun import remove_training
 from keras_sa.recipes.begun import write_begun
 from keras_sa.recipes.metrics_log import MetricsLog
 from keras_sa.training.cluster.strategy import is_chief
 from keras_sa.training.cluster.workers import Workers
 from keras_sa.training.fit import fit
+from keras_sa.training.resuming.lock import only_training
 from keras_sa.utils.files import write_atomically
 
 MODEL = "model.keras"
@@ -114,7 +114,6 @@ class TrainingSession:
         chief = is_chief(self.strategy)
         if not chief:
             return self._run(model, callbacks, save_every, verbose, restart)
-        self.directory.mkdir(parents=True, exist_ok=True)
         with only_training(self.directory):
             return self._run(model, callbacks, save_every, verbose, restart)
 
@@ -137,6 +136,8 @@ class TrainingSession:
             verbose=verbose if chief else 0,
             save_every=save_every,
         )
+        with self.strategy.scope():
+            model = self.trained(model)
         if chief:
             # Together: a training that fails leaves both to the one before it.
             text = json.dumps(settings, indent=1) + "\n"
@@ -174,6 +175,10 @@ class TrainingSession:
     def fit(self, model: keras.Model, epochs: int, state: str, **options) -> None:
         """One `keras_sa.training.fit` that keeps its state in this subdirectory."""
         fit(model, self.data, epochs, directory=self.directory / state, **options)
+
+    def trained(self, model: keras.Model) -> keras.Model:
+        """What is saved of a network that has been trained."""
+        return model
 
     def settings(self) -> dict:
         """The recipe, and how images are prepared, for `settings.json`."""

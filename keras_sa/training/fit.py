@@ -1,15 +1,21 @@
 """Training that goes on where it stopped, on one device or many."""
 
 from collections.abc import Sequence
+from contextlib import nullcontext
 from pathlib import Path
 
 import keras
 
 from keras_sa import keras_hooks
 from keras_sa.training.batches import Batches
+from keras_sa.training.labels import check_classes
+from keras_sa.training.labels import labels_in_range
+from keras_sa.training.loss_watch import LossWatch
 from keras_sa.training.preemption import StopInValidation
 from keras_sa.training.preemption import StopSignal
 from keras_sa.training.prepare import prepare_steps
+from keras_sa.training.resuming.description import describe
+from keras_sa.training.resuming.lock import only_training
 from keras_sa.training.resuming.run import Run
 from keras_sa.training.resuming.snapshot import Position
 from keras_sa.utils.input_scaling import takes_pixels
@@ -27,21 +33,26 @@ def fit(
     verbose: int | str = "auto",
     directory: str | Path | None = None,
     save_every: int | None = None,
+    resume_learning_rate: bool = True,
     synchronized: bool = True,
     jit_compile: bool | str = "auto",
 ) -> keras.callbacks.History:
     """Trains like `model.fit`, and goes on where an earlier call stopped.
 
     With a `directory` the state is saved after every epoch, every `save_every` steps
-    and at SIGTERM: weights, optimizer, moving averages, metrics, random numbers,
-    callbacks, epoch and step. The same call again, after whatever ended the first
-    one, goes on from there; the final weights are the same, bit for bit on the same
-    devices, if TensorFlow's operations are deterministic and the batches are a
+    and at SIGTERM or Ctrl-C: weights, optimizer, moving averages, metrics, random
+    numbers, callbacks, epoch and step. The same call again, after whatever ended the
+    first one, goes on from there; the final weights are the same, bit for bit on the
+    same devices, if TensorFlow's operations are deterministic and the batches are a
     function of epoch and step. Some operations of GPUs and of detectors sum in any
     order unless `TF_DETERMINISTIC_OPS=1` is in the environment. The batches of
-    `keras_sa.data` are such a function; of data by epoch, it must be made sure; a
-    plain data set begins every epoch anew after a restart, which is the same only if it
-    isn't shuffled.
+    `keras_sa.data` are such a function; of data by epoch, it must be made sure; a plain
+    data set begins every epoch anew after a restart, which is the same only if it isn't
+    shuffled.
+
+    One training at a time is saved in a directory, and only the one that was begun
+    there goes on; more epochs are no other one. A loss that is no number, grows or
+    stands still is told of in a line.
 
     The model is prepared for its strategy, see `prepare`.
 
@@ -60,6 +71,10 @@ def fit(
         directory: Where the state is saved. Several workers need the same one, on a
             shared file system; the chief writes, all read.
         save_every: In steps, beside the end of every epoch.
+        resume_learning_rate: Whether a training that goes on does so with the learning
+            rate of its last step, where that is a number. `False`: with the one that
+            the optimizer has now, a number or a schedule. Schedules are never saved:
+            the optimizer's is used, at the step that is reached.
         synchronized: Whether batch norms take their statistics over all replicas,
             which gives one device's result, see `prepare`.
         jit_compile: Whether XLA compiles what a replica computes, see `prepare`.
@@ -68,11 +83,12 @@ def fit(
         The `History`, with the epochs of earlier calls.
 
     Raises:
-        Preempted: After SIGTERM, when the state is saved. A `SystemExit`: not
+        Preempted: After SIGTERM or Ctrl-C, when the state is saved. A `SystemExit`: not
             caught, it ends the program with the exit code `EXIT_PREEMPTED`.
         ValueError: If the model can't be trained under its strategy, the global
             batch isn't a multiple of the number of replicas, the model and the data
-            both normalise the images, or the saved state is of another training.
+            both normalise the images, a label is out of range, the saved state is of
+            another training, or another process trains in the directory.
         OSError: If all saved states are damaged, or the workers see different ones.
 
     Example:
@@ -90,6 +106,7 @@ def fit(
         )
     for each in (data, validation_data):
         _check_normalization(model, each)
+        check_classes(model, each)
     compilation = prepare_steps(model, synchronized, jit_compile)
     strategy = model.distribute_strategy
     batches = Batches(
@@ -103,11 +120,13 @@ def fit(
     keras_hooks.build_from_spec(model, batches.all().element_spec)
     model.make_train_function()
     model.stop_training = False
-    run = Run(model, batches.steps_per_epoch, directory)
-    run.load()
-    stop = StopSignal()
+    described = describe(model, data, batches.batch_size, class_weight)
+    run = Run(
+        model, batches.steps_per_epoch, directory, described, resume_learning_rate
+    )
+    stop = StopSignal(saves=directory is not None)
     run.callbacks = keras.callbacks.CallbackList(
-        [*(callbacks or []), StopInValidation(run, stop)],
+        [*(callbacks or []), LossWatch(), StopInValidation(run, stop)],
         add_history=True,
         add_progbar=verbose != 0,
         model=model,
@@ -116,13 +135,16 @@ def fit(
         steps=run.steps_per_epoch,
     )
     logs = {}
-    with stop:
+    saves = directory is not None and run.chief
+    alone = only_training(directory) if saves else nullcontext()
+    with alone, stop, labels_in_range(model, data):
 
         def after_step(before):
             if save_every and before // save_every < run.position.step // save_every:
                 run.save()
             run.stop_if_told(stop.received)
 
+        run.load()
         run.begin()
         while run.position.epoch < epochs and not run.finished:
             epoch = run.position.epoch

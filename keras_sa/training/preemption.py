@@ -1,5 +1,6 @@
-"""Being told to stop: SIGTERM ends a training with its state saved."""
+"""Being told to stop: SIGTERM and Ctrl-C end a training with its state saved."""
 
+import os
 import signal
 import threading
 
@@ -7,6 +8,7 @@ import keras
 
 # EX_TEMPFAIL: the same command again goes on. Schedulers can tell it from a failure.
 EXIT_PREEMPTED = 75
+WAIT = b"\nStopping after this step to save; Ctrl-C again stops at once, without.\n"
 
 
 class Preempted(SystemExit):
@@ -24,27 +26,39 @@ class Preempted(SystemExit):
 
 
 class StopSignal:
-    """Notices SIGTERM while it is used as a context.
+    """Notices SIGTERM and Ctrl-C while it is used as a context.
 
     TensorFlow takes over the handler when a strategy for several workers is made, so
     this must be entered after that. Outside of the main thread, where Python allows
     no handlers, nothing is noticed.
+
+    Args:
+        saves: Whether the training can be saved. If not, Ctrl-C stays Python's
+            `KeyboardInterrupt`, which the second one is in any case.
     """
 
-    def __init__(self):
+    def __init__(self, saves: bool = True):
         self.received = False
+        self._numbers = (signal.SIGTERM, *([signal.SIGINT] if saves else []))
 
     def __enter__(self):
-        self._previous = None
+        self._previous = {}
         if threading.current_thread() is threading.main_thread():
-            self._previous = signal.signal(signal.SIGTERM, self._notice)
+            for number in self._numbers:
+                self._previous[number] = signal.signal(number, self._notice)
         return self
 
     def __exit__(self, *_):
-        if self._previous is not None:
-            signal.signal(signal.SIGTERM, self._previous)
+        for number, handler in self._previous.items():
+            if handler is not None:
+                signal.signal(number, handler)
 
-    def _notice(self, *_):
+    def _notice(self, number, _):
+        if number == signal.SIGINT:
+            if self.received:
+                raise KeyboardInterrupt
+            # Not `print`, which the signal may have interrupted.
+            os.write(2, WAIT)
         self.received = True
 
 

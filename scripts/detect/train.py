@@ -49,14 +49,13 @@ def train(
 ) -> None:
     """Trains a detector; the same command again goes on where it stopped.
 
-    After SIGTERM it saves its state and exits with 75.
+    After SIGTERM or Ctrl-C it saves its state and exits with 75.
     """
     from keras_sa.recipes.detection import DETECTORS
     from keras_sa.recipes.detection import get_recipe
     from keras_sa.recipes.detector_session import DetectionSession
     from keras_sa.training.cluster.strategy import is_chief
     from keras_sa.training.cluster.strategy import make_strategy
-    from keras_sa.training.preemption import Preempted
 
     chosen = get_recipe(recipe)
     changes = {
@@ -99,11 +98,7 @@ def train(
     model = session.model()
     if is_chief(made):
         _describe(session, model, recipe)
-    try:
-        session.run(model, save_every=save_every, restart=restart)
-    except Preempted as stopped:
-        print(stopped, flush=True)
-        raise
+    session.run(model, save_every=save_every, restart=restart)
     if is_chief(made):
         last = (directory / "metrics.jsonl").read_text().splitlines()[-1]
         print(json.dumps(json.loads(last)))

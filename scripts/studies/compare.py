@@ -64,6 +64,7 @@ def compare(
     from keras_sa.study import RunTable
     from keras_sa.study import get_arm
     from keras_sa.study import register_ablations
+    from keras_sa.training.resuming.lock import only_training
 
     if threads:
         tf.config.threading.set_intra_op_parallelism_threads(threads)
@@ -96,23 +97,26 @@ def compare(
     classes = len(open_source(data, "train").class_names)
     # Builds them all: what doesn't fit is refused before hours of training.
     counts = count_networks(arms, settings, classes)
-    table = RunTable(directory, settings, COLUMNS)
-    done = {(row["arm"], int(row["seed"])) for row in table.rows}
-    wanted = [(name, seed) for seed in range(seeds) for name in arms]
-    missing = [run for run in wanted if run not in done][:runs]
-    if missing:
-        examples = {part: _examples(data, part, settings) for part in ("train", split)}
-        train, trainings = _some(*examples["train"], images), {}
-        for name, seed in missing:
-            if name not in trainings:
-                trainings[name] = _training(arms[name], settings, train)
-            row = _run(trainings[name], seed, settings, train, examples[split])
-            table.add({"arm": name, "seed": seed, **row})
-            print(f"{name}, seed {seed}: {100 * row['accuracy']:.2f} %", flush=True)
-    command = _command(settings, ablations, arm, seeds)
-    if costs:
-        measure_costs(directory, arms, settings, classes)
-    report_comparison(directory, settings, arms, table, counts, command)
+    with only_training(directory):
+        table = RunTable(directory, settings, COLUMNS)
+        done = {(row["arm"], int(row["seed"])) for row in table.rows}
+        wanted = [(name, seed) for seed in range(seeds) for name in arms]
+        missing = [run for run in wanted if run not in done][:runs]
+        if missing:
+            examples = {
+                part: _examples(data, part, settings) for part in ("train", split)
+            }
+            train, trainings = _some(*examples["train"], images), {}
+            for name, seed in missing:
+                if name not in trainings:
+                    trainings[name] = _training(arms[name], settings, train)
+                row = _run(trainings[name], seed, settings, train, examples[split])
+                table.add({"arm": name, "seed": seed, **row})
+                print(f"{name}, seed {seed}: {100 * row['accuracy']:.2f} %", flush=True)
+        command = _command(settings, ablations, arm, seeds)
+        if costs:
+            measure_costs(directory, arms, settings, classes)
+        report_comparison(directory, settings, arms, table, counts, command)
 
 
 def _block_counts(blocks):
@@ -223,6 +227,8 @@ def _training(arm, settings, train):
 def _run(training, seed, settings, train, test):
     import tensorflow as tf
 
+    from keras_sa.training.loss_watch import LossWatch
+
     model = training.begin(seed)
     images, labels, _ = train
     count = len(images)
@@ -236,7 +242,13 @@ def _run(training, seed, settings, train, test):
     autotune.autotune.enabled = False
     dataset = dataset.with_options(autotune)
     started = time.process_time()
-    model.fit(dataset, epochs=settings["epochs"], shuffle=False, verbose=0)
+    model.fit(
+        dataset,
+        epochs=settings["epochs"],
+        callbacks=[LossWatch()],
+        shuffle=False,
+        verbose=0,
+    )
     seconds = time.process_time() - started
     loss, accuracy = model.evaluate(*test[:2], batch_size=500, verbose=0)
     return {

@@ -119,6 +119,7 @@ def _train(name, seed, data, steps, path):
     from keras_sa.data import Augmentation
     from keras_sa.data import load
     from keras_sa.recipes.session import save_model
+    from keras_sa.training.loss_watch import LossWatch
 
     images = load(
         data,
@@ -149,7 +150,13 @@ def _train(name, seed, data, steps, path):
         weighted_metrics=["accuracy"],
     )
     # The data set is in its order already.
-    model.fit(images.dataset(), steps_per_epoch=steps, shuffle=False, verbose=2)
+    model.fit(
+        images.dataset(),
+        steps_per_epoch=steps,
+        callbacks=[LossWatch()],
+        shuffle=False,
+        verbose=2,
+    )
     save_model(model, path)
     return model
 

@@ -1,13 +1,10 @@
 """Another training does not go on in a training's directory."""
 
 import json
-import multiprocessing
-import signal
 
 import pytest
 
 from keras_sa.recipes.begun import check_begun
-from keras_sa.recipes.begun import only_training
 from keras_sa.recipes.begun import remove_training
 from keras_sa.recipes.begun import write_begun
 
@@ -38,6 +35,9 @@ def changed(**changes):
         ({"seed": 1}, "seed was 0, now 1"),
         ({"recipe__augmentation__mixup": 0.2}, "recipe.augmentation.mixup was 0.0"),
         ({"recipe__model": "SAResNet101"}, 'recipe.model was "SAResNet50"'),
+        ({"recipe__epochs": 9}, "recipe.epochs was 10, now 9"),
+        ({"recipe__augmentation__cutmix": 1.0}, "recipe.augmentation.cutmix was null"),
+        ({"sides": [64, 96]}, r"sides was null, now \[64, 96\]"),
     ],
 )
 def test_a_difference_is_named(tmp_path, changes, words):
@@ -51,12 +51,28 @@ def test_more_epochs_and_the_same_go_on(tmp_path):
     write_begun(tmp_path, SETTINGS)
     check_begun(tmp_path, SETTINGS)
     check_begun(tmp_path, changed(recipe__epochs=20))
+    check_begun(tmp_path, changed(recipe__hardware="a telephone", clipnorm=None))
 
 
 def test_a_finished_training_of_an_earlier_version_is_compared(tmp_path):
     (tmp_path / "settings.json").write_text(json.dumps(SETTINGS))
     with pytest.raises(ValueError, match="seed was 0, now 2"):
         check_begun(tmp_path, changed(seed=2))
+
+
+def test_an_option_that_is_gone_is_a_difference(tmp_path):
+    write_begun(tmp_path, changed(mask_size=56))
+    with pytest.raises(ValueError, match="mask_size was 56, now null"):
+        check_begun(tmp_path, SETTINGS)
+
+
+@pytest.mark.parametrize("state", ["state", "head_state"])
+def test_an_unfinished_training_of_an_earlier_version_is_refused(tmp_path, state):
+    (tmp_path / state).mkdir()
+    with pytest.raises(ValueError, match="unfinished training of an earlier.*restart"):
+        check_begun(tmp_path, SETTINGS)
+    remove_training(tmp_path)
+    check_begun(tmp_path, SETTINGS)
 
 
 def test_a_restart_deletes_the_training_alone(tmp_path):
@@ -66,24 +82,3 @@ def test_a_restart_deletes_the_training_alone(tmp_path):
     (tmp_path / "photo.jpg").touch()
     remove_training(tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["photo.jpg"]
-
-
-def hold(directory, held):
-    with only_training(directory):
-        held.set()
-        signal.pause()
-
-
-def test_two_at_once_are_refused_until_one_is_killed(tmp_path):
-    context = multiprocessing.get_context("spawn")
-    held = context.Event()
-    process = context.Process(target=hold, args=(tmp_path, held))
-    process.start()
-    assert held.wait(60)
-    with pytest.raises(ValueError, match="Another process is training"):
-        with only_training(tmp_path):
-            pass
-    process.kill()
-    process.join()
-    with only_training(tmp_path):
-        pass

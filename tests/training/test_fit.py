@@ -1,6 +1,8 @@
 """`fit`: like `model.fit`, and the same after an interruption."""
 
 import os
+import random
+import re
 import signal
 
 import keras
@@ -15,6 +17,7 @@ from keras_sa.training import EXIT_PREEMPTED
 from keras_sa.training import Preempted
 from keras_sa.training import fit
 from keras_sa.training import make_strategy
+from keras_sa.training.resuming.generations import Generations
 
 RNG = np.random.default_rng(0)
 IMAGES = RNG.integers(0, 256, (29, 8, 8, 3), np.uint8)
@@ -262,3 +265,153 @@ def test_several_steps_an_execution_stay_in_their_epoch():
     fit(three, images(), 2, verbose=0)
     for a, b in zip(weights(one), weights(three), strict=True):
         np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6)
+
+
+class InterruptAt(keras.callbacks.Callback):
+    """Ctrl-C after so many steps."""
+
+    def __init__(self, step, times=1):
+        super().__init__()
+        self.step, self.times = step, times
+
+    def on_train_batch_end(self, batch, logs=None):
+        if batch + 1 == self.step:
+            for _ in range(self.times):
+                signal.raise_signal(signal.SIGINT)
+
+
+def test_an_interrupt_saves_and_says_so(tmp_path, capfd):
+    with pytest.raises(Preempted) as stopped:
+        interrupt = [InterruptAt(2)]
+        fit(network(), images(), 2, callbacks=interrupt, directory=tmp_path, verbose=0)
+    assert stopped.value.code == EXIT_PREEMPTED
+    told = capfd.readouterr()
+    assert "Stopping after this step to save" in told.err
+    assert "Stopped in epoch 0 after 2 steps; the state is in" in told.out
+    # Python's own handler is there again.
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def test_interrupts_that_do_not_save(tmp_path):
+    with pytest.raises(KeyboardInterrupt):
+        fit(network(), images(), callbacks=[InterruptAt(1)], verbose=0)
+    twice = [InterruptAt(1, times=2)]
+    with pytest.raises(KeyboardInterrupt):
+        fit(network(), images(), callbacks=twice, directory=tmp_path, verbose=0)
+
+
+def linear(rate, **options):
+    model = keras.Sequential([keras.Input((8, 8, 3)), keras.layers.Flatten()])
+    model.add(keras.layers.Dense(4, "softmax"))
+    optimizer = keras.optimizers.SGD(rate, **options)
+    model.compile(optimizer, "sparse_categorical_crossentropy")
+    return model
+
+
+def rate_of(model):
+    return pytest.approx(float(model.optimizer.learning_rate), rel=1e-6)
+
+
+SCHEDULE = keras.optimizers.schedules.ExponentialDecay(0.02, 8, 0.5)
+
+
+@pytest.mark.parametrize(
+    "goes_on, used, said",
+    [
+        (True, 0.05, "learning rate 0.05 of the saved training, not .* 0.01 of the"),
+        (False, 0.01, "Goes on with the learning rate 0.01 of the optimizer, after"),
+    ],
+)
+def test_two_learning_rates(tmp_path, capsys, goes_on, used, said):
+    fit(linear(0.05), images(), 1, directory=tmp_path, verbose=0)
+    model, options = linear(0.01), {"directory": tmp_path, "verbose": 0}
+    fit(model, images(), 2, resume_learning_rate=goes_on, **options)
+    assert used == rate_of(model)
+    assert re.search(said, capsys.readouterr().out)
+
+
+def test_a_schedule_and_a_number_replace_each_other_when_told(tmp_path):
+    options = {"directory": tmp_path, "verbose": 0}
+    fit(linear(0.05), images(), 1, **options)
+    words = "saved training has the learning rate 0.05, the optimizer a schedule"
+    with pytest.raises(ValueError, match=words):
+        fit(linear(SCHEDULE), images(), 2, **options)
+    model = linear(SCHEDULE)
+    fit(model, images(), 2, resume_learning_rate=False, **options)
+    # At the step that is reached, 4 an epoch.
+    assert 0.01 == rate_of(model)
+    with pytest.raises(ValueError, match="has a schedule, the optimizer the learning"):
+        fit(linear(0.03), images(), 3, **options)
+    model = linear(0.03)
+    fit(model, images(), 3, resume_learning_rate=False, **options)
+    assert 0.03 == rate_of(model)
+
+
+@pytest.mark.parametrize(
+    "model, data, words",
+    [
+        ({"clipnorm": 0.9}, {}, "optimizer.clipnorm was null, now 0.9"),
+        ({}, {"labels": LABELS % 3}, 'class_names was .*"3".*, now'),
+        ({}, {"batch_size": 4}, "batch_size was 8, now 4"),
+        ({}, {"seed": 7}, "preparation.seed was 0, now 7"),
+        ({}, {"class_weight": {1: 2.0}}, "class_weight.1 was null, now 2.0"),
+    ],
+)
+def test_another_training_does_not_go_on(tmp_path, model, data, words):
+    options = {"directory": tmp_path, "verbose": 0}
+    fit(linear(0.05), images(), 1, **options)
+    labels = data.pop("labels", LABELS)
+    options["class_weight"] = data.pop("class_weight", None)
+    data = load((IMAGES, labels), image_size=8, **{"batch_size": 8, **data})
+    with pytest.raises(ValueError, match=f"state of another training.*{words}"):
+        fit(linear(0.05, **model), data, 2, **options)
+
+
+def test_two_trainings_in_one_directory_are_refused(tmp_path):
+    class Second(keras.callbacks.Callback):
+        def on_epoch_end(self, epoch, logs=None):
+            with pytest.raises(ValueError, match="Another process is training in"):
+                fit(linear(0.05), images(), 1, directory=tmp_path, verbose=0)
+            fit(linear(0.05), images(), 1, directory=tmp_path / "other", verbose=0)
+
+    fit(linear(0.05), images(), 1, callbacks=[Second()], directory=tmp_path, verbose=0)
+
+
+def test_random_numbers_of_python_and_numpy_go_on(tmp_path):
+    """Callbacks and generators of data draw them."""
+
+    class Draw(keras.callbacks.Callback):
+        def __init__(self):
+            self.drawn = []
+
+        def on_epoch_begin(self, epoch, logs=None):
+            self.drawn.append((random.random(), np.random.rand()))
+
+    def drawn(epochs, **options):
+        draw = Draw()
+        fit(linear(0.05), images(), epochs, callbacks=[draw], verbose=0, **options)
+        return draw.drawn
+
+    keras.utils.set_random_seed(3)
+    expected = drawn(3)
+    keras.utils.set_random_seed(3)
+    drawn(1, directory=tmp_path)
+    keras.utils.set_random_seed(4)
+    assert drawn(3, directory=tmp_path) == expected[1:]
+
+
+@pytest.mark.parametrize("save_every, steps", [(3, [3, 6]), (None, [])])
+def test_the_state_is_saved_every_so_many_steps(tmp_path, save_every, steps):
+    """What a kill leaves in the middle of an epoch."""
+    found = []
+
+    class Look(keras.callbacks.Callback):
+        def on_train_batch_begin(self, batch, logs=None):
+            state = Generations(tmp_path).read()
+            if state is not None:
+                found.append(state[1]["step"])
+
+    x = tf.data.Dataset.from_tensor_slices((IMAGES.astype("float32"), LABELS)).batch(4)
+    options = {"directory": tmp_path, "save_every": save_every, "verbose": 0}
+    fit(linear(0.05), x, 1, callbacks=[Look()], **options)
+    assert sorted(set(found)) == steps

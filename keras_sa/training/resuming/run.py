@@ -10,6 +10,7 @@ from keras_sa.training.cluster.workers import Workers
 from keras_sa.training.preemption import Preempted
 from keras_sa.training.resuming import callback_state
 from keras_sa.training.resuming import snapshot
+from keras_sa.training.resuming.differences import differences
 from keras_sa.training.resuming.generations import Generations
 from keras_sa.training.resuming.snapshot import Position
 
@@ -21,6 +22,8 @@ class Run:
         model: A compiled, built and prepared model.
         steps_per_epoch: If known.
         directory: Where its state is saved, or `None` for nowhere.
+        described: What must be the same when it goes on, see `describe`.
+        resume_learning_rate: See `fit`.
 
     Attributes:
         position: How far it is.
@@ -33,12 +36,16 @@ class Run:
         model: keras.Model,
         steps_per_epoch: int | None,
         directory: str | Path | None,
+        described: dict,
+        resume_learning_rate: bool = True,
     ):
         self.model = model
         self.steps_per_epoch = steps_per_epoch
         self.generations = None if directory is None else Generations(directory)
         self.workers = Workers(model.distribute_strategy)
         self.chief = is_chief(model.distribute_strategy)
+        self.described = described
+        self.resume_learning_rate = resume_learning_rate
         self.position = Position()
         self.finished = False
         self.callbacks = None
@@ -67,13 +74,26 @@ class Run:
             return
         arrays, metadata = found
         snapshot.check(self.model, metadata, self.steps_per_epoch)
-        snapshot.restore(self.model, arrays, metadata)
+        self._check_described(metadata.get("described"))
+        said = snapshot.restore(self.model, arrays, metadata, self.resume_learning_rate)
+        if said and self.chief:
+            print(said, flush=True)
         self.position = self._saved = snapshot.position_of(metadata)
         self.finished = metadata["finished"]
         callback_arrays = {
             k: v for k, v in arrays.items() if k.startswith("callbacks/")
         }
         self._saved_callbacks = metadata["callbacks"], callback_arrays
+
+    def _check_described(self, before):
+        # States of earlier versions don't have it.
+        found = differences(before, self.described) if before else []
+        if found:
+            raise ValueError(
+                f"{str(self.generations.directory)!r} holds the state of another "
+                f"training: {'; '.join(found)}. Give the same arguments to go on, or "
+                "another directory for another training."
+            )
 
     def begin(self) -> None:
         """Tells the callbacks that training begins, and what they were before."""
@@ -150,7 +170,8 @@ class Run:
             return
         arrays, metadata = self._held or self._state()
         if self.chief:
-            self.generations.write(arrays, {**metadata, "finished": self.finished})
+            metadata |= {"finished": self.finished, "described": self.described}
+            self.generations.write(arrays, metadata)
         self._saved = self.position
 
     def _state(self):
@@ -170,7 +191,10 @@ class Run:
         if self.generations is None:
             raise SystemExit(128 + signal.SIGTERM)
         self.save()
-        raise Preempted(
+        stopped = Preempted(
             f"Stopped in epoch {self.position.epoch} after {self.position.step} steps; "
             f"the state is in {self.generations.directory}."
         )
+        if self.chief:
+            print(stopped, flush=True)
+        raise stopped
