@@ -16,6 +16,8 @@ from keras_sa.data.coco.order import epoch_order
 from keras_sa.data.coco.rle import rle_encode
 from keras_sa.data.coco.rle import runs_of_string
 from keras_sa.data.coco.segmentations import box_mask
+from keras_sa.detection.evaluation.coco_metrics import coco_metrics
+from keras_sa.detection.evaluation.coco_results import coco_ground_truth
 from keras_sa.utils.normalization import IMAGENET_MEAN
 from keras_sa.utils.normalization import IMAGENET_STD
 from keras_sa.utils.resize_within import resized_shape
@@ -215,40 +217,127 @@ def test_compressed_rle_is_pycocotools():
 
 
 HUGE = 10**400
-BROKEN = {
-    "unknown category": {"category_id": 5},
-    "unknown image": {"image_id": [7]},
-    "box without an area": {"bbox": [10, 10, 0, 5]},
-    "box outside of the image": {"bbox": [70, 10, 30, 5]},
-    "malformed entry": {"bbox": [1, 2, "3", 4]},
-    "malformed entry ": {"bbox": [1, float("nan"), 3, 4]},
-    "malformed entry  ": {"bbox": [1, 2, 3, HUGE]},
-    "malformed entry   ": {"iscrowd": 2},
-    "malformed entry    ": {"area": "large"},
-    "bad segmentation": {"segmentation": [[1, 2, 3, 4]]},
-    "bad segmentation ": {"segmentation": [[1, 2, 3, 4, 5, 1e9]]},
-    "bad segmentation  ": {"segmentation": {"size": [9, 9], "counts": [81]}},
-    "bad segmentation   ": {"segmentation": {"size": [40, 80], "counts": "o" * 50}},
-    "bad segmentation    ": {"segmentation": {"size": [40, 80], "counts": [1]}},
-}
+# An object's box, of a picture of 40x80 pixels, and where all of that is ignored.
+BOX, WHOLE = [60, 5, 76, 35], [0, 0, 80, 40]
+GOOD = coco_folder.rectangle(60, 5, 16, 30)
+# What is wrong with it; the box that is left, if any; and whether it is ignored.
+BROKEN = [
+    ({"category_id": 5}, "unknown category", BOX, True),
+    ({"image_id": [7]}, "unknown image", None, None),
+    ({"bbox": [10, 10, 0, 5]}, "box without an area", None, None),
+    ({"bbox": [70, 10, 30, 5]}, "box outside of the image", [70, 10, 80, 15], False),
+    ({"bbox": [-3, -9, 30, 19]}, "box outside of the image", [0, 0, 27, 10], False),
+    ({"bbox": [82, 10, 30, 5]}, "box outside of the image", None, None),
+    ({"bbox": [1, 2, "3", 4]}, "malformed entry", WHOLE, True),
+    ({"bbox": [1, float("nan"), 3, 4]}, "malformed entry", WHOLE, True),
+    ({"bbox": [1, 2, 3, HUGE]}, "malformed entry", WHOLE, True),
+    ({"iscrowd": 2}, "malformed entry", BOX, True),
+    ({"iscrowd": []}, "malformed entry", BOX, True),
+    ({"area": "large"}, "malformed entry", BOX, False),
+    ({"segmentation": []}, "bad segmentation", BOX, True),
+    ({"segmentation": [[1, 2, 3, 4]]}, "bad segmentation", BOX, True),
+    ({"segmentation": [[1, 2, 3, 4], *GOOD]}, "bad segmentation", BOX, False),
+    ({"segmentation": [*GOOD, [1, 2, 3, 4, 5, 1e9]]}, "bad segmentation", BOX, False),
+    ({"segmentation": [[1, 2, 3, 4, 5, HUGE]]}, "bad segmentation", BOX, True),
+    ({"segmentation": {"size": [9, 9], "counts": [81]}}, "bad segmentation", BOX, True),
+    ({"segmentation": {"size": [40, 80], "counts": "o" * 50}},)
+    + ("bad segmentation", BOX, True),
+    (
+        {"segmentation": {"size": [40, 80], "counts": [1]}},
+        "bad segmentation",
+        BOX,
+        True,
+    ),
+]
 
 
-@pytest.mark.parametrize("kind", BROKEN)
-def test_broken_annotations_are_named_or_skipped(kind, folder, tmp_path):
+@pytest.mark.parametrize("change, kind, box, ignored", BROKEN)
+def test_what_is_right_of_broken_annotations_is_used(
+    change, kind, box, ignored, tmp_path
+):
     content = coco_folder.content()
-    content["annotations"][1] |= BROKEN[kind]
+    content["annotations"][1] |= change
     coco_folder.write(tmp_path, content)
     with pytest.raises(ValueError, match=r"annotations\[1\] \(id 22\)") as error:
         load(tmp_path, mask_size=28)
-    for part in (f"1 x {kind.strip()}", "instances_train.json", "skip_bad=True"):
+    for part in (f"1 x {kind}", "instances_train.json", "skip_bad=True"):
         assert part in str(error.value)
     report = tmp_path / "out" / "bad.jsonl"
     data = load(tmp_path, mask_size=28, skip_bad=True, report=report)
-    assert data.reader.problems.counts == {kind.strip(): 1}
+    assert data.reader.problems.counts == {kind: 1}
     (line,) = report.read_text().splitlines()
     assert json.loads(line)["entry"] == "annotations[1] (id 22)"
-    assert data.annotations.objects.classes.tolist() == [0, 1, 1]
-    assert data.annotations.starts.tolist() == [0, 1, 2, 2, 3]
+    found = data.annotations.objects_of(0)
+    assert len(data.annotations.objects) == 3 + (box is not None)
+    assert found.boxes[1:].tolist() == ([box] if box else [])
+    assert found.crowds[1:].tolist() == ([ignored] if box else [])
+    # The rest of it is as good as any: masks and figures are made of it.
+    if box and not ignored and "segmentation" in change:
+        ((_, targets),) = data.epoch()
+        np.testing.assert_allclose(targets["masks"][0, 1], 1.0, atol=1e-6)
+    if box:
+        coco_metrics(coco_ground_truth(data.annotations, [0, 1, 2, 3]), [], "mask")
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"iscrowd": None},
+        {"iscrowd": False},
+        {"iscrowd": 0.0},
+        {"image_id": 7.0, "category_id": 90.0},
+        {"area": None},
+        {"bbox": [60.0, 4.5, 20.9, 30.5]},
+    ],
+)
+def test_what_other_programs_write_is_as_good(change, folder, tmp_path):
+    content = coco_folder.content()
+    content["annotations"][1] |= change
+    coco_folder.write(tmp_path, content)
+    objects = load(tmp_path, mask_size=28).annotations.objects
+    assert objects.classes.tolist() == [0, 1, 1, 1] and not objects.crowds[:3].any()
+    assert objects.boxes[:, 2].max() <= 80
+
+
+def test_ids_and_sizes_may_be_floats_and_ids_long(tmp_path):
+    content = coco_folder.content()
+    for entry in content["images"]:
+        entry |= {"id": 2**62 + entry["id"], "height": float(entry["height"])}
+    for entry in content["annotations"]:
+        entry["image_id"] += 2**62
+    content["images"][1]["id"] = 3.0
+    content["annotations"][2]["image_id"] = 3
+    content["annotations"][3]["segmentation"]["size"] = [20.0, 20.0]
+    coco_folder.write(tmp_path, content)
+    data = load(tmp_path, mask_size=28)
+    assert [image.id for image in data.annotations.images] == [
+        *(2**62 + 7, 3),
+        *(2**62 + 11, 2**62 + 12),
+    ]
+    ((_, targets),) = data.epoch()
+    assert targets["masks"][3, 0].numpy().mean() > 0.9
+    truth = coco_ground_truth(data.annotations, [0, 1, 2, 3])
+    results = [
+        {"image_id": 2**62 + 7, "category_id": 4, "bbox": [10, 10, 40, 20], "score": 1}
+    ]
+    assert coco_metrics(truth, results, "box")["box_ap"] == pytest.approx(0.5)
+    for wrong in (2**63, 1.5, True, 1e300):
+        content["images"][1]["id"] = wrong
+        coco_folder.write(tmp_path, content)
+        with pytest.raises(ValueError, match="64 bits|not an integer"):
+            load(tmp_path)
+
+
+def test_boxes_that_are_not_in_pixels_are_refused(tmp_path):
+    content = coco_folder.content()
+    for entry in content["annotations"]:
+        entry["bbox"] = [value / 100 for value in entry["bbox"]]
+    coco_folder.write(tmp_path, content)
+    with pytest.raises(ValueError, match="has boxes in 0..1.*multiply them"):
+        load(tmp_path)
+    content["annotations"][0]["bbox"] = [0, 0, 30, 20]
+    coco_folder.write(tmp_path, content)
+    assert len(load(tmp_path).annotations.objects) == 4
 
 
 @pytest.mark.parametrize(

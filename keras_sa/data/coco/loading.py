@@ -59,8 +59,11 @@ def load(
         seed: Order and flips are functions of it, in 0..2**32 - 1.
         mean: Mean of each channel in 0..1.
         std: Standard deviation of each channel.
-        skip_bad: Whether annotations and images that can't be used are left out,
-            instead of stopping with an error that names them.
+        skip_bad: Whether to go on where annotations and images can't be used, instead
+            of stopping with an error that names them. Boxes are clipped to their
+            images and bad polygons left out. Objects of which no more can be used than
+            their place, and images that can't be read, are ignored like crowds: they
+            are neither trained nor background.
         report: With `skip_bad`, a JSON-lines file that lists them.
 
     Returns:

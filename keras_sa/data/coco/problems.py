@@ -32,7 +32,7 @@ class Problems:
 
     Args:
         file: The file they are in.
-        skip: `False`: they are an error. `True`: they are left out.
+        skip: `False`: they are an error. `True`: what is left of them is used.
         report: With `skip`, a file that lists them, one JSON object a line.
     """
 
@@ -66,8 +66,8 @@ class Problems:
         if self.found and not self.skip:
             raise ValueError(
                 f"{self.file!r} has {len(self.found)} entries that can't be used: "
-                f"{self._described()}. With `skip_bad=True` (`--skip-bad`) they are "
-                "left out."
+                f"{self._described()}. With `skip_bad=True` (`--skip-bad`) boxes are "
+                "clipped, bad parts left out, and what can't be trained is ignored."
             )
         if self.report is not None:
             self.report.parent.mkdir(parents=True, exist_ok=True)

@@ -10,18 +10,20 @@ from keras_sa.data.coco.annotations import Annotations
 from keras_sa.data.coco.annotations import Image
 from keras_sa.data.coco.annotations import gather
 from keras_sa.data.coco.problems import Problems
-from keras_sa.data.coco.segmentations import check_segmentation
+from keras_sa.data.coco.segmentations import usable_segmentation
 
 LISTS = ("images", "annotations", "categories")
 # Boxes may leave the image by so much, in pixels: they were rounded.
 TOLERANCE = 1.0
+# Where no box of a file ends behind this, they are not in pixels.
+RELATIVE = 1.01
 # Height times width; phones make 200 million pixels. An image that can't be read is
 # replaced by a black one of its declared size, which must not fill the memory.
 MAX_PIXELS = 200_000_000
 
 
 class Unusable(Exception):
-    """An entry can't be used: its arguments are the kind and the reason."""
+    """An entry, or a part of it, can't be used: the arguments are kind and reason."""
 
 
 def read_annotations(
@@ -29,9 +31,10 @@ def read_annotations(
 ) -> Annotations:
     """Reads a file of COCO's format ("instances").
 
-    Entries that can't be used are added to `problems`, and left out if these say so.
-    An image that is left out takes its annotations with it. Images may have up to 200
-    million pixels.
+    What can't be used is added to `problems`. If these skip it, boxes are clipped to
+    their images, bad polygons left out, and objects of which no more than their place
+    is known are crowds, so that they are not trained to be background. An image that is
+    left out takes its annotations with it. Images may have up to 200 million pixels.
 
     Args:
         file: The JSON file.
@@ -45,7 +48,8 @@ def read_annotations(
     Raises:
         FileNotFoundError: If there is no such file or folder.
         ValueError: If it is not such a file at all, has no segmentations although
-            they are wanted, or an entry can't be used and may not be left out.
+            they are wanted, has boxes in 0..1, or an entry can't be used and may not
+            be skipped.
     """
     file, folder = Path(file), Path(folder)
     if not folder.is_dir():
@@ -87,23 +91,44 @@ def read_annotations(
             f"{str(file)!r} must hold images and categories. Received: "
             f"{len(images)} images and {len(categories)} categories that can be used"
         )
-    return gather(images.values(), objects.values(), categories)
+    found = gather(images.values(), objects.values(), categories)
+    if len(found.objects) and found.objects.boxes.max() <= RELATIVE:
+        raise ValueError(
+            f"{str(file)!r} has boxes in 0..1, but COCO's are x, y, width and height "
+            "in pixels: multiply them by the images' widths and heights. Received: "
+            f"boxes that end at {found.objects.boxes.max():.4g} at most"
+        )
+    return found
 
 
 def noted(
     problems: Problems, name: str, number: int, entry, add: Callable, *arguments
 ) -> bool:
-    """Calls `add(entry, *arguments)` and notes if the entry is unusable."""
+    """Calls `add(entry, *arguments)`, and notes what it raises or returns.
+
+    Args:
+        problems: Where to note it.
+        name: Of the list.
+        number: Of the entry in it.
+        entry: The entry.
+        add: Raises `Unusable`, or returns what is unusable of an entry that was added.
+        *arguments: More of its arguments.
+
+    Returns:
+        Whether the entry was added.
+    """
+    added, flaws = True, ()
     try:
         if not isinstance(entry, dict):
             raise Unusable("malformed entry", f"{_short(entry)} is not an object")
-        add(entry, *arguments)
+        flaws = add(entry, *arguments) or ()
     except Unusable as unusable:
-        id = _id_of(entry)
-        named = f"{name}[{number}]" + ("" if id is None else f" (id {_short(id)})")
-        problems.add(unusable.args[0], named, unusable.args[1])
-        return False
-    return True
+        added, flaws = False, (unusable,)
+    id = _id_of(entry)
+    named = f"{name}[{number}]" + ("" if id is None else f" (id {_short(id)})")
+    for flaw in flaws:
+        problems.add(flaw.args[0], named, flaw.args[1])
+    return added
 
 
 def _parse(file):
@@ -169,12 +194,14 @@ def _add_object(entry, objects, images, classes, masks):
     image = images.get(_hashable(entry.get("image_id")))
     if image is None:
         raise Unusable("unknown image", f"image_id={_short(entry.get('image_id'))}")
-    objects[image.id].append(checked_object(entry, image, classes, masks))
+    row, flaws = checked_object(entry, image, classes, masks)
+    objects[image.id].append(row)
+    return flaws
 
 
 def checked_object(
     entry: dict, image: Image, classes: dict[int, int], masks: bool = False
-) -> tuple:
+) -> tuple[tuple, list[Unusable]]:
     """What `gather` takes, of an entry of `"annotations"`.
 
     Args:
@@ -183,59 +210,86 @@ def checked_object(
         classes: The class of every category id.
         masks: Whether the segmentation is read.
 
+    Returns:
+        The row, and what of the entry can't be used. An object whose class or mask is
+        unknown is a crowd, and so is all of the image where its box is no box.
+
     Raises:
-        Unusable: If it can't be used.
+        Unusable: If nothing of it is in the image.
     """
+    flaws = []
     number = classes.get(_hashable(entry.get("category_id")))
     if number is None:
-        raise Unusable(
-            "unknown category", f"category_id={_short(entry.get('category_id'))}"
-        )
-    box = _box(entry, image)
-    crowd = entry.get("iscrowd", 0)
-    if crowd not in (0, 1):
-        raise Unusable("malformed entry", f"iscrowd={_short(crowd)}")
-    area = entry.get("area", (box[2] - box[0]) * (box[3] - box[1]))
-    if not _is_number(area) or area < 0:
-        raise Unusable("malformed entry", f"area={_short(area)}")
-    segmentation = entry.get("segmentation") if masks else None
+        category = _short(entry.get("category_id"))
+        flaws.append(Unusable("unknown category", f"category_id={category}"))
+    known_box = _is_box(entry.get("bbox"))
+    if known_box:
+        box, outside = _clipped(entry["bbox"], image)
+    else:
+        box, outside = (0, 0, image.width, image.height), None
+        reason = f"bbox={_short(entry.get('bbox'))} is not four numbers"
+        flaws.append(Unusable("malformed entry", reason))
+    crowd = entry.get("iscrowd")
+    if crowd not in (0, 1, None):
+        flaws.append(Unusable("malformed entry", f"iscrowd={_short(crowd)}"))
+    crowd = crowd not in (0, None) or number is None or not known_box
+    if outside:
+        flaws.append(Unusable("box outside of the image", outside))
+    area = entry.get("area")
+    if area is not None and not (_is_number(area) and area >= 0):
+        flaws.append(Unusable("malformed entry", f"area={_short(area)}"))
+        area = None
+    if area is None:
+        area = (box[2] - box[0]) * (box[3] - box[1])
+    segmentation = None
     if masks:
-        wrong = check_segmentation(segmentation, image.height, image.width)
+        segmentation, wrong = usable_segmentation(
+            entry.get("segmentation"), image.height, image.width
+        )
         if wrong:
-            raise Unusable("bad segmentation", wrong)
-    return box, number, bool(crowd), area, segmentation
+            flaws.append(Unusable("bad segmentation", wrong))
+        if segmentation is None:
+            left, top, right, bottom = box
+            segmentation = [[left, top, right, top, right, bottom, left, bottom]]
+            crowd = True
+    return (box, number or 0, crowd, area, segmentation), flaws
 
 
-def _box(entry, image):
-    box = entry.get("bbox")
-    if not isinstance(box, list) or len(box) != 4 or not all(map(_is_number, box)):
-        raise Unusable("malformed entry", f"bbox={_short(box)} is not four numbers")
+def _is_box(box):
+    return isinstance(box, list) and len(box) == 4 and all(map(_is_number, box))
+
+
+def _clipped(box, image):
+    """The corners within the image, and what is said if it was left by far."""
     x, y, width, height = box
     if width <= 0 or height <= 0:
         raise Unusable("box without an area", f"bbox={box}")
     corners = (x, y, x + width, y + height)
     limits = (image.width, image.height) * 2
-    if min(x, y) < -TOLERANCE or any(
-        corner > limit + TOLERANCE
-        for corner, limit in zip(corners, limits, strict=True)
-    ):
-        raise Unusable(
-            "box outside of the image",
-            f"bbox={box}, the image is {image.width} wide and {image.height} high",
-        )
     inside = tuple(
         min(max(corner, 0), limit)
         for corner, limit in zip(corners, limits, strict=True)
     )
+    beyond = max(abs(a - b) for a, b in zip(corners, inside, strict=True))
+    outside = (
+        f"bbox={box}, the image is {image.width} wide and {image.height} high"
+        if beyond > TOLERANCE
+        else None
+    )
     if inside[0] >= inside[2] or inside[1] >= inside[3]:
+        if outside:
+            raise Unusable("box outside of the image", outside)
         raise Unusable("box without an area", f"bbox={box} at the border of the image")
-    return inside
+    return inside, outside
 
 
 def _whole(entry, name):
-    value = entry.get(name)
-    if type(value) is not int or abs(value) >= 2**53:
-        raise Unusable("malformed entry", f"{name}={_short(value)} is not an integer")
+    value = _hashable(entry.get(name))
+    if type(value) is not int:
+        shown = _short(entry.get(name))
+        raise Unusable("malformed entry", f"{name}={shown} is not an integer")
+    if abs(value) >= 2**63:
+        raise Unusable("malformed entry", f"{name}={_short(value)} exceeds 64 bits")
     return value
 
 
@@ -248,6 +302,9 @@ def _id_of(entry):
 
 
 def _hashable(value):
+    """An id, which some programs write as 1.0, or `None`."""
+    if type(value) is float and value.is_integer():
+        return int(value)
     return value if type(value) in (int, str) else None
 
 

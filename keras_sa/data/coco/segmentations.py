@@ -1,7 +1,5 @@
 """COCO's segmentations as masks."""
 
-import math
-
 import numpy as np
 
 from keras_sa.data.coco.rle import rle_decode
@@ -12,8 +10,10 @@ from keras_sa.utils.extras import require_extra
 FINER = 2
 
 
-def check_segmentation(segmentation, height: int, width: int) -> str | None:
-    """What is wrong with a segmentation that may come from anywhere.
+def usable_segmentation(
+    segmentation, height: int, width: int
+) -> tuple[list | dict | None, str | None]:
+    """What can be used of a segmentation that may come from anywhere.
 
     Args:
         segmentation: The value of an annotation's `"segmentation"`.
@@ -21,39 +21,47 @@ def check_segmentation(segmentation, height: int, width: int) -> str | None:
         width: Of the image.
 
     Returns:
-        A description, or `None` if it is a list of polygons that do not leave the
-        image by more than its size, or an RLE of the image's size.
+        The polygons that do not leave the image by more than its size, or an RLE of
+        the image's size, or `None`; and what is wrong with the rest, or `None`.
     """
     if isinstance(segmentation, dict):
-        size, counts = segmentation.get("size"), segmentation.get("counts")
-        if size != [height, width]:
-            return f"the size of the RLE is {size!r:.40}, the image's {height, width}"
-        if isinstance(counts, str):
-            try:
-                counts = runs_of_string(counts)
-            except ValueError as error:
-                return str(error)
-        if not isinstance(counts, list) or not all(
-            type(count) is int and count >= 0 for count in counts
-        ):
-            return "the RLE is neither a string nor a list of numbers"
-        if sum(counts) != height * width:
-            return f"the RLE has {sum(counts)} pixels, the image {height * width}"
-        return None
+        wrong = _wrong_rle(segmentation, height, width)
+        # The size may be of floats.
+        return None if wrong else {**segmentation, "size": [height, width]}, wrong
     if not isinstance(segmentation, list) or not segmentation:
-        return f"{segmentation!r:.40} is neither polygons nor an RLE"
-    for polygon in segmentation:
-        if not isinstance(polygon, list) or len(polygon) < 6 or len(polygon) % 2:
-            return "a polygon must be a list of x and y of at least three corners"
-        for numbers, limit in ((polygon[::2], width), (polygon[1::2], height)):
-            # Far corners would take time and memory without an end.
-            if not all(
-                type(n) in (int, float)
-                and math.isfinite(n)
-                and -limit <= n <= 2 * limit
-                for n in numbers
-            ):
-                return "a polygon has a corner that is no number or far outside"
+        return None, f"{segmentation!r:.40} is neither polygons nor an RLE"
+    wrong = [_wrong_polygon(polygon, height, width) for polygon in segmentation]
+    right = [p for p, flaw in zip(segmentation, wrong, strict=True) if flaw is None]
+    return right or None, next(filter(None, wrong), None)
+
+
+def _wrong_rle(rle, height, width):
+    size, counts = rle.get("size"), rle.get("counts")
+    if size != [height, width]:
+        return f"the size of the RLE is {size!r:.40}, the image's {height, width}"
+    if isinstance(counts, str):
+        try:
+            counts = runs_of_string(counts)
+        except ValueError as error:
+            return str(error)
+    if not isinstance(counts, list) or not all(
+        type(count) is int and count >= 0 for count in counts
+    ):
+        return "the RLE is neither a string nor a list of numbers"
+    if sum(counts) != height * width:
+        return f"the RLE has {sum(counts)} pixels, the image {height * width}"
+    return None
+
+
+def _wrong_polygon(polygon, height, width):
+    if not isinstance(polygon, list) or len(polygon) < 6 or len(polygon) % 2:
+        return "a polygon must be a list of x and y of at least three corners"
+    for numbers, limit in ((polygon[::2], width), (polygon[1::2], height)):
+        # Far corners would take time and memory without an end.
+        if not all(
+            type(n) in (int, float) and -limit <= n <= 2 * limit for n in numbers
+        ):
+            return "a polygon has a corner that is no number or far outside"
     return None
 
 

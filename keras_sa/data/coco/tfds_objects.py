@@ -115,7 +115,9 @@ def _annotations(records, parse, class_names, problems):
 
 
 def _add(entry, objects, image, classes):
-    objects.append(checked_object(entry, image, classes))
+    row, flaws = checked_object(entry, image, classes)
+    objects.append(row)
+    return flaws
 
 
 def _entry(found, number, box):
