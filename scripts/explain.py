@@ -151,8 +151,10 @@ def _with_pixels(explanation, pixels, preparation):
     import numpy as np
 
     if preparation.mean is None:
-        return explanation
-    image = np.clip(pixels * preparation.std + preparation.mean, 0, 1)
+        image = pixels / 255
+    else:
+        image = pixels * preparation.std + preparation.mean
+    image = np.clip(image, 0, 1)
     image = np.broadcast_to(image, (*image.shape[:2], 3)).astype("float32")
     return dataclasses.replace(explanation, image=image)
 

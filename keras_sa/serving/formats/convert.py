@@ -45,7 +45,7 @@ def convert(
     quantisation after training, with ranges measured on the calibration images.
 
     Args:
-        model: A functional model with one input and one output.
+        model: A functional model with one input and one output; for `keras` with any.
         path: The file to write.
         format: See the table.
         precision: See the table.
@@ -81,6 +81,12 @@ def convert(
     if path.suffix != suffixes[0]:
         raise ValueError(
             f"`path` must end in {suffixes[0]!r}. Received: path={str(path)!r}"
+        )
+    ends = [len(getattr(model, end, None) or ()) for end in ("inputs", "outputs")]
+    if format != "keras" and ends != [1, 1]:
+        raise ValueError(
+            "`model` must be a functional model with one input and one output. "
+            f"Received: model={model.name!r} with {ends[0]} and {ends[1]}"
         )
     files = [path.with_suffix(suffix) for suffix in suffixes]
     existing = [file for file in files if file.exists()]

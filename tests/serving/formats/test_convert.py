@@ -269,6 +269,20 @@ def test_other_calibration_than_images_is_refused(
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.parametrize("format", ["onnx", "openvino", "litert"])
+def test_models_of_several_inputs_or_outputs_are_refused(tmp_path, format):
+    inputs = [keras.Input((8, 8, 3)), keras.Input((8, 8, 3))]
+    total = keras.layers.Add()(inputs)
+    unbuilt = keras.Sequential([keras.layers.Dense(2)])
+    for model, counts in (
+        (keras.Model(inputs, total), "2 and 1"),
+        (keras.Model(inputs[0], [inputs[0] * 2, inputs[0] * 3]), "1 and 2"),
+        (unbuilt, "0 and 0"),
+    ):
+        with pytest.raises(ValueError, match=f"one input and one output.*{counts}"):
+            convert(model, tmp_path / f"a{SUFFIXES[format]}", format)
+
+
 @pytest.mark.filterwarnings("ignore")
 def test_batches_that_are_given_once_do(tmp_path):
     """The quantiser goes through them more than once."""
