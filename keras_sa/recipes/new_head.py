@@ -39,7 +39,7 @@ def with_new_head(base: keras.Model, classes: int) -> keras.Model:
         dtype=dtype,
         name=HEAD,
     )
-    return keras.Model(base.inputs, top(features(base.output)), name=base.name)
+    return keras.Model(base.input, top(features(base.output)), name=base.name)
 
 
 def has_new_head(model: keras.Model) -> bool:
@@ -55,7 +55,7 @@ def standardise(model: keras.Model, data) -> None:
         data: The training's `ImageData`.
     """
     layer = model.get_layer(STANDARDISED)
-    base = keras.Model(model.inputs, layer.input)
+    base = keras.Model(model.input, layer.input)
     found, rows = [], 0
     for images, _, weights in data.epoch():
         features = keras.ops.convert_to_numpy(base(images, training=False))
@@ -85,6 +85,6 @@ def folded(model: keras.Model) -> keras.Model:
     kernel, bias = (v.numpy().astype("float64") for v in top.weights)
     kernel /= np.sqrt(variance + layer.epsilon)[:, None]
     plain = keras.layers.Dense.from_config(top.get_config())
-    result = keras.Model(model.inputs, plain(layer.input), name=model.name)
+    result = keras.Model(model.input, plain(layer.input), name=model.name)
     plain.set_weights([kernel, bias - mean @ kernel])
     return result

@@ -27,7 +27,7 @@ def network(size=1.0):
 @pytest.mark.parametrize("size", [1e-3, 1.0, 1e3])
 def test_features_have_the_same_length(size):
     model = network(size)
-    features = keras.Model(model.inputs, model.get_layer("predictions").input)
+    features = keras.Model(model.input, model.get_layer("predictions").input)
     found = np.concatenate([features(x).numpy() for x, _, _ in DATA.epoch()])
     length = np.sqrt(np.square(found).sum(1).mean())
     assert length == pytest.approx(new_head.LENGTH, rel=1e-3)

@@ -3,6 +3,7 @@
 import os
 import random
 import re
+import shutil
 import signal
 
 import keras
@@ -312,6 +313,19 @@ def rate_of(model):
     return pytest.approx(float(model.optimizer.learning_rate), rel=1e-6)
 
 
+@pytest.fixture(scope="module")
+def first_epoch(tmp_path_factory):
+    directory = tmp_path_factory.mktemp("first_epoch")
+    fit(linear(0.05), images(), 1, directory=directory, verbose=0)
+    return directory
+
+
+@pytest.fixture
+def begun(first_epoch, tmp_path):
+    """A directory with an epoch at the learning rate 0.05."""
+    return shutil.copytree(first_epoch, tmp_path / "begun")
+
+
 SCHEDULE = keras.optimizers.schedules.ExponentialDecay(0.02, 8, 0.5)
 
 
@@ -322,17 +336,15 @@ SCHEDULE = keras.optimizers.schedules.ExponentialDecay(0.02, 8, 0.5)
         (False, 0.01, "Goes on with the learning rate 0.01 of the optimizer, after"),
     ],
 )
-def test_two_learning_rates(tmp_path, capsys, goes_on, used, said):
-    fit(linear(0.05), images(), 1, directory=tmp_path, verbose=0)
-    model, options = linear(0.01), {"directory": tmp_path, "verbose": 0}
+def test_two_learning_rates(begun, capsys, goes_on, used, said):
+    model, options = linear(0.01), {"directory": begun, "verbose": 0}
     fit(model, images(), 2, resume_learning_rate=goes_on, **options)
     assert used == rate_of(model)
     assert re.search(said, capsys.readouterr().out)
 
 
-def test_a_schedule_and_a_number_replace_each_other_when_told(tmp_path):
-    options = {"directory": tmp_path, "verbose": 0}
-    fit(linear(0.05), images(), 1, **options)
+def test_a_schedule_and_a_number_replace_each_other_when_told(begun):
+    options = {"directory": begun, "verbose": 0}
     words = "saved training has the learning rate 0.05, the optimizer a schedule"
     with pytest.raises(ValueError, match=words):
         fit(linear(SCHEDULE), images(), 2, **options)
@@ -357,9 +369,8 @@ def test_a_schedule_and_a_number_replace_each_other_when_told(tmp_path):
         ({}, {"class_weight": {1: 2.0}}, "class_weight.1 was null, now 2.0"),
     ],
 )
-def test_another_training_does_not_go_on(tmp_path, model, data, words):
-    options = {"directory": tmp_path, "verbose": 0}
-    fit(linear(0.05), images(), 1, **options)
+def test_another_training_does_not_go_on(begun, model, data, words):
+    options = {"directory": begun, "verbose": 0}
     labels = data.pop("labels", LABELS)
     options["class_weight"] = data.pop("class_weight", None)
     data = load((IMAGES, labels), image_size=8, **{"batch_size": 8, **data})
@@ -372,7 +383,6 @@ def test_two_trainings_in_one_directory_are_refused(tmp_path):
         def on_epoch_end(self, epoch, logs=None):
             with pytest.raises(ValueError, match="Another process is training in"):
                 fit(linear(0.05), images(), 1, directory=tmp_path, verbose=0)
-            fit(linear(0.05), images(), 1, directory=tmp_path / "other", verbose=0)
 
     fit(linear(0.05), images(), 1, callbacks=[Second()], directory=tmp_path, verbose=0)
 
