@@ -1,6 +1,5 @@
 """Classifies images with a trained network."""
 
-import json
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -15,9 +14,7 @@ def predict(
     images: Annotated[list[Path], typer.Argument(help="Files and folders.")],
     top: Annotated[int, typer.Option(min=1, help="How many classes to name.")] = 3,
     batch_size: Annotated[int, typer.Option(min=1, help="Images at once.")] = 32,
-    output: Annotated[
-        Path | None, typer.Option(help="JSON lines; - for the standard output.")
-    ] = None,
+    output: shared_options.JsonLines = None,
     skip_bad_images: Annotated[
         bool, typer.Option(help="Leave out undecodable images, and name them.")
     ] = False,
@@ -45,14 +42,10 @@ def predict(
     rows = list(_rows(model, data, source, settings["class_names"], top))
     for name, reason in sorted(data.bad_images.found.items()):
         print(f"Left out: {name} ({reason})", file=sys.stderr)
-    lines = "".join(json.dumps(row) + "\n" for row in rows)
     if output is None:
         _print_table(rows)
-    elif str(output) == "-":
-        sys.stdout.write(lines)
     else:
-        output.parent.mkdir(parents=True, exist_ok=True)
-        output.write_text(lines)
+        shared_options.write_json_lines(output, rows)
 
 
 def _rows(model, data, source, class_names, top):

@@ -1,5 +1,8 @@
 """Options that several commands have."""
 
+import json
+import os
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -35,3 +38,43 @@ StepBatch = Annotated[int, typer.Option(min=1, help="Batch of a step.")]
 Side = Annotated[int, typer.Option(min=1, help="Height and width of the images.")]
 Repeats = Annotated[int, typer.Option(min=1, help="Timed rounds.")]
 Csv = Annotated[Path | None, typer.Option(help="Also write a CSV file.")]
+
+STANDARD_OUTPUT = Path("-")
+
+
+def _prepared(output: Path | None) -> Path | None:
+    """Makes the file's folder before the work begins, or says why it can't."""
+    if output is None or output == STANDARD_OUTPUT:
+        return output
+    if output.is_dir():
+        raise typer.BadParameter(f"{str(output)!r} is a folder; name a file in it")
+    try:
+        output.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise typer.BadParameter(str(error)) from error
+    if not os.access(output.parent, os.W_OK):
+        raise typer.BadParameter(f"nothing can be written in {str(output.parent)!r}")
+    return output
+
+
+JsonLines = Annotated[
+    Path | None,
+    typer.Option(
+        help="JSON lines instead of the table; - for the standard output.",
+        callback=_prepared,
+    ),
+]
+
+
+def write_json_lines(output: Path, rows: list[dict]) -> None:
+    """Writes the rows where an option of the type `JsonLines` says."""
+    from keras_sa.utils.files import write_atomically
+
+    lines = "".join(json.dumps(row) + "\n" for row in rows)
+    if output == STANDARD_OUTPUT:
+        sys.stdout.write(lines)
+    elif output.exists() and not output.is_file():
+        # A pipe or a device, such as /dev/null, must not be replaced by a file.
+        output.write_text(lines)
+    else:
+        write_atomically(output, lines)

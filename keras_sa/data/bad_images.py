@@ -3,6 +3,7 @@
 import codecs
 import copy
 import json
+import os
 import re
 import threading
 from pathlib import Path
@@ -19,7 +20,8 @@ class BadImages:
 
     Args:
         skip: `False`: reading stops with an error that names the images. `True`:
-            they get weight 0.
+            they get weight 0, and so do links that lead nowhere. Other files that
+            can't be opened stop it all the same: they may be good.
         report: With `skip`, a file that lists them, one JSON object
             `{"image": ..., "reason": ...}` a line, each image once. It is written
             anew whenever one more is found, and keeps what it held: training and
@@ -52,14 +54,15 @@ class BadImages:
         worker.report = self.report.with_name(name)
         return worker
 
-    def weights(self, weights, done, names, payloads):
+    def weights(self, weights, done, names, contents):
         """Sets the weights of the images that failed to 0, in a graph.
 
         Args:
             weights: float32 `(rows,)`.
             done: bool `(rows,)`: which images were decoded.
             names: Function of an int64 tensor of row numbers: what to call these.
-            payloads: Function of a row number: the bytes of that image.
+            contents: Function of such row numbers: the bytes of these images, and why
+                they could not be read, if so: two string tensors.
 
         Returns:
             The new weights.
@@ -72,32 +75,35 @@ class BadImages:
 
         def failed():
             rows = tf.where(~done)[:, 0]
-            contents = tf.map_fn(payloads, rows, fn_output_signature=tf.string)
             go_on, message = tf.numpy_function(
-                self._note, [names(rows), contents], (tf.bool, tf.string)
+                self._note, [names(rows), *contents(rows)], (tf.bool, tf.string)
             )
             with tf.control_dependencies([tf.Assert(go_on, [message], summarize=-1)]):
                 return tf.where(done, weights, 0.0)
 
         return tf.cond(tf.reduce_all(done), lambda: weights, failed)
 
-    def _note(self, names, contents):
+    def _note(self, names, contents, unread):
         """Whether to go on without these images, and what to say if not."""
+        names = [name.decode(errors="replace") for name in names]
+        unread = dict(zip(names, map(bytes.decode, unread), strict=True))
         reasons = {
-            name.decode(errors="replace"): _reason(data)
+            name: unread[name] or _reason(data)
             for name, data in zip(names, contents, strict=True)
         }
         readable = [name for name, reason in reasons.items() if reason is None]
         if readable:
             # Not an image's fault: leaving it out would hide a failing disk.
             return False, f"Could be read at the second attempt only: {readable}"
+        # A link that leads nowhere is known by its name; a file that is gone is not.
+        skip = self.skip and all(map(os.path.islink, filter(unread.get, names)))
         with self._lock:
             news = not reasons.keys() <= self.found.keys()
             self.found.update(reasons)
-            if self.skip and news and self.report is not None:
+            if skip and news and self.report is not None:
                 self._write()
         listed = [f"{name} ({reason})" for name, reason in reasons.items()]
-        return self.skip, UNDECODABLE + "; ".join(listed)
+        return skip, UNDECODABLE + "; ".join(listed)
 
     def _write(self):
         listed = read_report(self.report) if self.report.exists() else {}

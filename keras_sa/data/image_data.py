@@ -3,7 +3,10 @@
 import dataclasses
 from dataclasses import dataclass
 
+import numpy as np
+
 from keras_sa.data.bad_images import BadImages
+from keras_sa.data.decoding import decoder_message
 from keras_sa.data.guarded_map import guarded_map
 from keras_sa.data.mixing import GROUP
 from keras_sa.data.mixing import Mixing
@@ -208,7 +211,7 @@ class ImageData:
                 weights,
                 done,
                 lambda rows: self.source.names_of(tf.gather(batch["index"], rows)),
-                lambda row: self._payload(batch, row),
+                lambda rows: self._contents(batch, rows),
             )
         labels = batch["label"]
         if self.one_hot:
@@ -230,9 +233,24 @@ class ImageData:
         )
         return images[rows], labels[rows], weights[rows]
 
-    def _payload(self, batch, row):
+    def _contents(self, batch, rows):
+        """For `BadImages`: the bytes of rows once more, and why there are none."""
         import tensorflow as tf
 
         if isinstance(self.source, IndexedSource):
-            return self.source.payload_of(batch["index"][row])
-        return tf.gather(batch["payload"], row)
+            indices = tf.gather(batch["index"], rows)
+            return tf.numpy_function(self._read, [indices], (tf.string, tf.string))
+        return tf.gather(batch["payload"], rows), tf.fill(tf.shape(rows), "")
+
+    def _read(self, indices):
+        import tensorflow as tf
+
+        contents, unread = [], []
+        for index in indices:
+            try:
+                contents.append(self.source.payload_of(index).numpy())
+                unread.append(b"")
+            except tf.errors.OpError as error:
+                contents.append(b"")
+                unread.append(decoder_message(error).encode())
+        return np.array(contents, object), np.array(unread, object)

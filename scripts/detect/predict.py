@@ -1,6 +1,5 @@
 """Finds objects in images with a trained detector."""
 
-import json
 from pathlib import Path
 from typing import Annotated
 
@@ -15,9 +14,7 @@ def predict(
     directory: shared_options.Trained,
     images: Annotated[list[Path], typer.Argument(help="Files and folders.")],
     threshold: Annotated[float, typer.Option(help="The lowest score.")] = 0.5,
-    output: Annotated[
-        Path | None, typer.Option(help="JSON lines, instead of the table.")
-    ] = None,
+    output: shared_options.JsonLines = None,
     pictures: Annotated[
         Path | None, typer.Option(help="A folder for PNG files with the objects.")
     ] = None,
@@ -32,7 +29,6 @@ def predict(
     from keras_sa.data.sources.image_files import image_files
     from keras_sa.detection.evaluation.image_prediction import ImagePrediction
     from keras_sa.recipes.detector_session import load_detector
-    from keras_sa.utils.files import write_atomically
 
     model, settings = load_detector(directory)
     find = ImagePrediction(model, settings)
@@ -56,7 +52,7 @@ def predict(
     if output is None:
         _print_table(rows)
     else:
-        write_atomically(output, "".join(json.dumps(row) + "\n" for row in rows))
+        shared_options.write_json_lines(output, rows)
 
 
 def _save_picture(path, image, objects, class_names):

@@ -11,6 +11,7 @@ from PIL import Image
 from keras_sa.data import image_files
 from keras_sa.data import load
 from keras_sa.data.bad_images import read_report
+from keras_sa.data.bad_images import undecodable_images
 from keras_sa.data.decoding import decode
 from keras_sa.data.decoding import decode_training_crop
 from keras_sa.data.random_crop import ATTEMPTS
@@ -256,8 +257,24 @@ def test_a_batch_of_bad_images_only(folder, tmp_path):
 def test_a_missing_file_stops_also_where_bad_images_are_skipped(folder):
     data = load(f"folder:{folder}", image_size=16, batch_size=4, skip_bad_images=True)
     (folder / "a" / "good0.jpg").unlink()
-    with pytest.raises(tf.errors.NotFoundError, match="good0.jpg"):
+    with pytest.raises(tf.errors.InvalidArgumentError) as error:
         list(data.epoch())
+    assert "good0.jpg; No such file" in undecodable_images(error.value)
+
+
+@pytest.mark.parametrize("target", ["gone.jpg", "link.jpg"])
+def test_a_link_that_leads_nowhere_is_named_or_skipped(target, folder, tmp_path):
+    link = folder / "b" / "link.jpg"
+    link.symlink_to(folder / "b" / target)
+    options = {"image_size": 16, "batch_size": 4, "training": False}
+    with pytest.raises(tf.errors.InvalidArgumentError) as error:
+        list(load(f"folder:{folder}", "all", **options).epoch())
+    assert str(link) in undecodable_images(error.value)
+    report = tmp_path / "bad.jsonl"
+    options |= {"skip_bad_images": True, "report": report}
+    data = load(f"folder:{folder}", "all", **options)
+    assert sum(float(sum(weights)) for _, _, weights in data.epoch()) == 6
+    assert list(read_report(report)) == [str(link)]
 
 
 def test_files_to_predict(folder, tmp_path):

@@ -41,13 +41,15 @@ class ImagePrediction:
             `segmentation` (an RLE).
 
         Raises:
-            ValueError: If it can't be decoded.
+            ValueError: If it can't be read or decoded.
         """
         import tensorflow as tf
 
         settings = self.settings
         try:
             image = decode(tf.constant(Path(file).read_bytes()))
+        except OSError as error:
+            raise ValueError(f"Can't read {str(file)!r}: {error.strerror}") from error
         except tf.errors.OpError as error:
             raise ValueError(
                 f"Can't decode {str(file)!r} as an image: {decoder_message(error)}"

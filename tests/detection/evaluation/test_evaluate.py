@@ -249,6 +249,12 @@ def test_answers_are_in_the_picture_that_a_person_sees(orientation, tmp_path):
     np.testing.assert_allclose(image, pixels, atol=20)
 
 
+def test_a_file_that_cannot_be_opened_is_told_likewise(tmp_path):
+    (tmp_path / "link.png").symlink_to(tmp_path / "gone.png")
+    with pytest.raises(ValueError, match=r"Can't read '.*link\.png': No such file"):
+        ImagePrediction(lambda images: {}, {})(tmp_path / "link.png")
+
+
 def test_boxes_in_the_padding_are_cut_or_left_out():
     found = {
         "boxes": np.array([[80.0, 40, 120, 60], [100, 10, 120, 20], [0, 0, 0, 9]]),
