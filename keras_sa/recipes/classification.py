@@ -42,8 +42,8 @@ class Recipe:
         policy: Keras' dtype policy.
         augmentation: Of the training images.
         head_epochs: How many epochs only the last layer is trained, before all.
-        min_steps: How many steps each of the two trainings has at least: few images
-            are seen in more epochs.
+        min_steps: How many steps the training of all layers has at least, and that of
+            the last one half as many: few images are seen in more epochs.
         freeze_batch_norms: Whether batch norms stay in inference mode.
         sync_batch_norm: Whether batch norms take their statistics over all devices,
             which gives one device's result, or each device over its own images.
@@ -79,10 +79,11 @@ class Recipe:
     def lengthened(self, steps_per_epoch: int) -> "Recipe":
         """The recipe with as many epochs as `min_steps` takes."""
         least = math.ceil(self.min_steps / steps_per_epoch)
+        half = math.ceil(self.min_steps / 2 / steps_per_epoch)
         return dataclasses.replace(
             self,
             epochs=max(self.epochs, least),
-            head_epochs=self.head_epochs and max(self.head_epochs, least),
+            head_epochs=self.head_epochs and max(self.head_epochs, half),
         )
 
     def optimizer(
@@ -148,7 +149,7 @@ RECIPES: dict[str, Recipe] = {
         clipnorm=1.0,
         augmentation=Augmentation(scale=(0.25, 1.0), label_smoothing=0.1),
         head_epochs=2,
-        min_steps=100,
+        min_steps=200,
         freeze_batch_norms=True,
     ),
     "digits": Recipe(

@@ -30,6 +30,24 @@ def test_published_recipe_is_the_published_one():
     np.testing.assert_allclose(rates, expected, rtol=1e-6)
 
 
+def test_fine_tuning_is_clipped_and_warms_up_in_both_stages():
+    recipe = get_recipe("fine_tune")
+    for epochs in (recipe.head_epochs, recipe.epochs):
+        optimizer = recipe.optimizer(0.1, epochs, steps_per_epoch=10)
+        assert optimizer.global_clipnorm == 1.0
+        rates = [float(optimizer._learning_rate(step)) for step in range(11)]
+        np.testing.assert_allclose(rates, np.linspace(0, 0.1, 11), rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    "steps, epochs", [(1, (100, 200)), (7, (15, 29)), (64, (2, 10))]
+)
+def test_few_images_are_seen_in_more_epochs(steps, epochs):
+    recipe = get_recipe("fine_tune").lengthened(steps)
+    assert (recipe.head_epochs, recipe.epochs) == epochs
+    assert get_recipe("digits").lengthened(steps) == get_recipe("digits")
+
+
 def test_learning_rate_is_in_proportion_to_the_batch():
     recipe = get_recipe("sa_resnet50_imagenet")
     assert recipe.scaled_learning_rate(1024) == pytest.approx(0.4)
