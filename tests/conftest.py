@@ -1,5 +1,6 @@
 """Settings of the whole suite: quiet TensorFlow, four logical CPU devices."""
 
+import gc
 import os
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
@@ -21,10 +22,16 @@ tf.config.set_logical_device_configuration(
 )
 
 
+def pytest_collection_finish():
+    """What the imports made stays; no collection of garbage need look at it again."""
+    gc.collect()
+    gc.freeze()
+
+
 @pytest.fixture(autouse=True)
 def clean_keras_state():
     """Every test begins with the same global state and leaves none behind."""
-    keras.utils.clear_session()
+    keras.utils.clear_session(free_memory=False)
     keras.utils.set_random_seed(0)
     data_format = keras.config.image_data_format()
     policy = keras.config.dtype_policy()
