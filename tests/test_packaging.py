@@ -80,6 +80,7 @@ def test_wheel_imports_in_a_clean_environment(archives, tmp_path):
     assert name == "SAResNet50"
 
 
+@pytest.mark.slow
 def test_imports_from_the_checkout(tmp_path):
     if not (ROOT / "setup.py").is_file():
         pytest.skip("keras_sa is installed, not a checkout")

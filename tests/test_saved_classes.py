@@ -48,6 +48,7 @@ def files(tmp_path_factory):
     return {folder / f"{name}.keras": model.name for name, model in models.items()}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("count", [1, None], ids=["after Keras", "before Keras"])
 def test_saved_models_load(files, count):
     files = dict(list(files.items())[:count])
@@ -99,6 +100,7 @@ def test_networks_need_no_detection_and_no_training():
     assert not rooms & {"data", "detection", "recipes", "serving", "training"}
 
 
+@pytest.mark.slow
 def test_looking_for_keras_does_not_use_up_the_registration():
     result = python(
         "import keras_sa, importlib.util; importlib.util.find_spec('keras');"

@@ -24,6 +24,7 @@ PARAMETERS = {
     SAResNet101: (44_550_684, 1_524),
     SAResNet152: (60_195_052, 2_244),
 }
+DEEPER = [SAResNet101, SAResNet152]
 TINY = {
     "blocks": (1, 1, 1, 1),
     "width": 16,
@@ -37,7 +38,10 @@ def trainable_parameters(model):
     return sum(math.prod(weight.shape) for weight in model.trainable_weights)
 
 
-@pytest.mark.parametrize("builder", PARAMETERS)
+@pytest.mark.parametrize(
+    "builder",
+    [SAResNet50, *(pytest.param(b, marks=pytest.mark.slow) for b in DEEPER)],
+)
 def test_parameters_are_the_published_ones(builder):
     expected, of_attention = PARAMETERS[builder]
     model = builder(weights=None)
@@ -56,7 +60,9 @@ def test_weights_have_the_published_names_and_shapes():
     assert {name: weight.shape for name, weight in table.items()} == expected
 
 
-@pytest.mark.parametrize("builder", [SAResNet50, SAResNet101])
+@pytest.mark.parametrize(
+    "builder", [SAResNet50, pytest.param(SAResNet101, marks=pytest.mark.slow)]
+)
 def test_equals_the_published_network(builder):
     model = builder(weights=None, classifier_activation=None)
     golden.set_published_weights(model)

@@ -13,6 +13,7 @@ import pytest
 SCRIPT = Path(outputs_on_backend.__file__)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("backend", ["jax", "torch"])
 def test_same_numbers_as_tensorflow(backend, tmp_path):
     if importlib.util.find_spec(backend) is None:

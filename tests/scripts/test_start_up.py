@@ -53,6 +53,7 @@ def test_usage_is_told_without_tensorflow(arguments, code):
 BAD_NETWORK = ("evaluate", "no_such_training")
 
 
+@pytest.mark.slow
 def test_tensorflow_starts_quietly():
     result = keras_sa(*BAD_NETWORK)
     assert result.stdout == "True 1\n"
@@ -60,6 +61,7 @@ def test_tensorflow_starts_quietly():
     assert len(result.stderr.splitlines()) == 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("how", ["variable", "option"])
 def test_what_tensorflow_says_can_be_asked_for(how):
     if how == "variable":

@@ -195,6 +195,7 @@ def test_folder_can_hold_out_a_part(tmp_path):
     assert (images.num_examples, validation.num_examples) == (16, 16)
 
 
+@pytest.mark.slow
 def test_without_test_images_the_held_out_ones_are_evaluated(tmp_path):
     folder = photos(tmp_path / "photos", ("",), "ab")
     for name in "ab":

@@ -152,6 +152,7 @@ def kserve(exported):
         process.stderr.close()
 
 
+@pytest.mark.slow
 def test_kserve_answers_the_v1_protocol(kserve, signatures, tmp_path):
     url, port, process = kserve
     files = [image_file(photo(seed=n), "JPEG") for n in range(2)]

@@ -106,6 +106,7 @@ def compare(directory, *arguments, data="digits", code=0):
     return run(*where, *small.split(), *arguments, code=code)
 
 
+@pytest.mark.slow
 def test_compare_does_the_missing_runs(tmp_path):
     arms = ["--arm", "none", "--arm", "sa_no_norm", "--seeds", "2"]
     compare(tmp_path / "a", *arms, "--runs", "3")

@@ -64,7 +64,7 @@ def check(ours, theirs):
         np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6)
 
 
-@pytest.mark.parametrize("outputs", [1, 2])
+@pytest.mark.parametrize("outputs", [1, pytest.param(2, marks=pytest.mark.slow)])
 def test_compiled_replicas_give_the_result_of_one_device(two, outputs):
     data = batches(outputs, weights=outputs == 1)
     options = {"outputs": outputs}
@@ -115,12 +115,14 @@ def test_the_update_is_compiled_too(monkeypatch):
     assert compiled.count(True) == 5
 
 
+@pytest.mark.slow
 def test_statistics_of_each_replica_are_compiled(two):
     options = {"synchronized": False, "norms": True}
     plain = result(two, False, batches(), **options)
     check(result(two, True, batches(), **options), plain)
 
 
+@pytest.mark.slow
 def test_synchronized_statistics_are_not_compiled_and_it_is_said(two, capsys):
     one = result(tf.distribute.get_strategy(), False, batches(), norms=True)
     capsys.readouterr()
@@ -130,6 +132,7 @@ def test_synchronized_statistics_are_not_compiled_and_it_is_said(two, capsys):
     assert any("is not compiled by XLA: its batch norms" in line for line in lines)
 
 
+@pytest.mark.slow
 def test_a_scalar_loss_is_not_compiled_where_rows_pad_the_batch(two, capsys):
     data = batches(weights=False)
     one = result(tf.distribute.get_strategy(), False, data)
@@ -177,6 +180,7 @@ class Stop(keras.callbacks.Callback):
             raise KeyboardInterrupt
 
 
+@pytest.mark.slow
 def test_a_training_goes_on_at_a_short_batch_bit_for_bit(two, tmp_path):
     def trained(directory, callbacks=()):
         keras.utils.set_random_seed(0)

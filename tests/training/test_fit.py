@@ -83,7 +83,7 @@ def test_equals_model_fit():
         np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-5)
 
 
-@pytest.mark.parametrize("save_every", [None, 2])
+@pytest.mark.parametrize("save_every", [2, pytest.param(None, marks=pytest.mark.slow)])
 def test_resumed_training_ends_bit_for_bit(tmp_path, save_every):
     data = images(training=True)
     undisturbed = network()
@@ -127,6 +127,7 @@ class StopInValidation(keras.callbacks.Callback):
         assert not self.now, "the validation went on to its end"
 
 
+@pytest.mark.slow
 def test_stopped_in_a_validation_it_resumes_before_it(tmp_path):
     def train(*callbacks, **options):
         model = network()

@@ -74,6 +74,7 @@ for path, name in zip(paths, names):
 """
 
 
+@pytest.mark.slow
 def test_everything_imports():
     result = subprocess.run(
         [sys.executable, "-W", "ignore", "-c", PROGRAM],

@@ -210,6 +210,7 @@ def test_the_path_of_a_file(tmp_path):
         AttentionResNet(classes=11, **arguments)
 
 
+@pytest.mark.slow
 def test_the_authors_weights_can_be_installed():
     with pytest.raises(FileNotFoundError, match="keras-sa convert FILE --install"):
         SAResNet50(weights="sa_imagenet", **SMALL)

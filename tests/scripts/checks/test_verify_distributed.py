@@ -29,7 +29,7 @@ WAYS = {
     ),
 }
 # A batch of 1 leaves a replica empty.
-FAST = {"last batch of 1 (25 / 8)", "gradient accumulation", TOGETHER}
+SLOW = ["last batch of 1 (25 / 8)", "gradient accumulation"]
 
 
 @pytest.fixture(scope="module")
@@ -47,16 +47,19 @@ def check(name, replicas, single, dtype, xla=False):
 
 
 @pytest.mark.filterwarnings("ignore:.*triggered tf.function retracing")
-@pytest.mark.parametrize("name", sorted(FAST))
+@pytest.mark.parametrize(
+    "name", [TOGETHER, *(pytest.param(name, marks=pytest.mark.slow) for name in SLOW)]
+)
 def test_equals_plain_keras_on_one_device(name, single):
     # float64 leaves 1e-15 of rounding: what is not equal is wrong.
     check(name, 2, single, "float64")
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:.*triggered tf.function retracing")
 @pytest.mark.parametrize(
     "name",
-    [TOGETHER, pytest.param("gradient accumulation", marks=pytest.mark.slow)],
+    [TOGETHER, "gradient accumulation"],
     ids=["together", "accumulation"],
 )
 def test_compiled_replicas_equal_plain_keras_on_one_device(name, single):
@@ -80,12 +83,10 @@ def test_overflow_in_one_replica_skips_the_step_everywhere(single):
     assert iterations == 6
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "name",
-    [
-        "clipnorm",
-        pytest.param("uneven last batch (29 / 8)", marks=pytest.mark.slow),
-    ],
+    ["clipnorm", "uneven last batch (29 / 8)"],
     ids=["clipping", "uneven"],
 )
 def test_keras_alone_is_still_wrong(name, single):
@@ -96,6 +97,7 @@ def test_keras_alone_is_still_wrong(name, single):
     assert difference(alone, reference) > 1e-4
 
 
+@pytest.mark.slow
 def test_two_workers_give_the_result_of_one_device(tmp_path):
     """Two processes on the loopback; 10 to 15 seconds."""
     name = "gradient accumulation"

@@ -15,6 +15,7 @@ from keras_sa.training.cluster.launch import launch
 from keras_sa.training.resuming.generations import Generations
 
 
+@pytest.mark.slow
 def test_killed_process_resumes_bit_for_bit():
     row = verify_resume._compare(1, kills=1, epochs=10, rng=random.Random(0))
     assert row["kills"] == "1"

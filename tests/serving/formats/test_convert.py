@@ -81,10 +81,10 @@ REQUIRED = {"onnx": ["onnx", "onnxruntime"], "openvino": ["openvino", "onnx", "n
         ("onnx", "float16"),
         ("onnx", "int8"),
         ("openvino", "float32"),
-        ("openvino", "float16"),
+        pytest.param("openvino", "float16", marks=pytest.mark.slow),
         pytest.param("openvino", "int8", marks=pytest.mark.slow),
         ("litert", "float32"),
-        ("litert", "float16"),
+        pytest.param("litert", "float16", marks=pytest.mark.slow),
         pytest.param("litert", "int8", marks=pytest.mark.slow),
     ],
 )

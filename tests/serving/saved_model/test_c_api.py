@@ -53,6 +53,7 @@ def tensor_names(exported):
     ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("content", ["photo", "garbage"])
 def test_a_c_program_classifies_a_jpeg(
     program, exported, signatures, tmp_path, content

@@ -94,6 +94,7 @@ def test_weights_are_constants_and_additions_can_be_fused(exported):
     assert operations.count("SoftplusGrad") == 4
 
 
+@pytest.mark.slow
 def test_it_loads_without_this_package_and_without_keras(exported):
     program = """
 import sys

@@ -149,6 +149,7 @@ def test_own_name_may_become_known_later(monkeypatch):
         check_connections(Cluster((own,), 0), timeout=0.3)
 
 
+@pytest.mark.slow
 def test_sigterm_ends_a_worker_that_does_not_train_yet():
     """TensorFlow would swallow it."""
     code = "\n".join(
