@@ -45,7 +45,9 @@ class StopSignal:
         self._previous = {}
         if threading.current_thread() is threading.main_thread():
             for number in self._numbers:
-                self._previous[number] = signal.signal(number, self._notice)
+                # A shell's background job is not to hear of Ctrl-C.
+                if signal.getsignal(number) is not signal.SIG_IGN:
+                    self._previous[number] = signal.signal(number, self._notice)
         return self
 
     def __exit__(self, *_):

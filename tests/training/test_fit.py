@@ -294,6 +294,15 @@ def test_an_interrupt_saves_and_says_so(tmp_path, capfd):
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
+def test_a_job_that_ignores_interrupts_goes_on(tmp_path):
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        options = {"directory": tmp_path, "verbose": 0}
+        fit(linear(0.05), images(), 1, callbacks=[InterruptAt(1)], **options)
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
 def test_interrupts_that_do_not_save(tmp_path):
     with pytest.raises(KeyboardInterrupt):
         fit(network(), images(), callbacks=[InterruptAt(1)], verbose=0)
