@@ -45,9 +45,10 @@ def _wrong_rle(rle, height, width):
         except ValueError as error:
             return str(error)
     if not isinstance(counts, list) or not all(
-        type(count) is int and count >= 0 for count in counts
+        type(count) in (int, float) and count >= 0 and count % 1 == 0
+        for count in counts
     ):
-        return "the RLE is neither a string nor a list of numbers"
+        return "the RLE is neither a string nor a list of whole numbers"
     if sum(counts) != height * width:
         return f"the RLE has {sum(counts)} pixels, the image {height * width}"
     return None
