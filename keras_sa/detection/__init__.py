@@ -36,6 +36,10 @@ and number of objects may vary from batch to batch.
   padding: zeros, with the class -1.
 - `"masks"`, of `SAMaskRCNN`: float32 `(batch, detections, 28, 28)`, the probability
   that a cell of the box belongs to the object.
+
+Padding counts in the statistics of attention and at the border of the image. Therefore
+`evaluate` and exported detectors look at each image alone, with the padding that it
+needs by itself; `predict` takes the batch as it is.
 """
 
 import keras

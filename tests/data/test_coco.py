@@ -243,6 +243,12 @@ BROKEN = [
     ({"segmentation": {"size": [40, 80], "counts": "o" * 50}},)
     + ("bad segmentation", BOX, True),
     (
+        {"segmentation": {"size": [40, 80], "counts": [0.5, 3199.5]}},
+        "bad segmentation",
+        BOX,
+        True,
+    ),
+    (
         {"segmentation": {"size": [40, 80], "counts": [1]}},
         "bad segmentation",
         BOX,
@@ -307,7 +313,8 @@ def test_ids_and_sizes_may_be_floats_and_ids_long(tmp_path):
         entry["image_id"] += 2**62
     content["images"][1]["id"] = 3.0
     content["annotations"][2]["image_id"] = 3
-    content["annotations"][3]["segmentation"]["size"] = [20.0, 20.0]
+    crowd = content["annotations"][3]["segmentation"]
+    crowd |= {"size": [20.0, 20.0], "counts": list(map(float, crowd["counts"]))}
     coco_folder.write(tmp_path, content)
     data = load(tmp_path, mask_size=28)
     assert [image.id for image in data.annotations.images] == [
@@ -321,6 +328,7 @@ def test_ids_and_sizes_may_be_floats_and_ids_long(tmp_path):
         {"image_id": 2**62 + 7, "category_id": 4, "bbox": [10, 10, 40, 20], "score": 1}
     ]
     assert coco_metrics(truth, results, "box")["box_ap"] == pytest.approx(0.5)
+    assert coco_metrics(truth, [], "mask")["mask_ap"] == 0
     for wrong in (2**63, 1.5, True, 1e300):
         content["images"][1]["id"] = wrong
         coco_folder.write(tmp_path, content)
