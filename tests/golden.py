@@ -23,7 +23,7 @@ def checkpoint(name):
     """The path of a checkpoint file too large for the repository, or a skip."""
     path = SHARED / name
     if not path.is_file():
-        pytest.skip(f"the checkpoint file is not on this machine: {path}")
+        pytest.skip(f"needs a checkpoint too large for the repository: {path}")
     return path
 
 

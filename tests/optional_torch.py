@@ -9,5 +9,5 @@ except ImportError:
 
 needs_torch = pytest.mark.skipif(
     torch is None,
-    reason="pip install 'keras-sa[torch]' brings PyTorch, which this compares with",
+    reason="needs PyTorch: pip install 'keras-sa[torch]'",
 )

@@ -4,7 +4,7 @@ import io
 
 import keras
 import numpy as np
-import pytest
+from needed import needed
 
 from keras_sa.applications import AttentionResNet
 
@@ -63,7 +63,7 @@ def photo(height=48, width=64, seed=0):
 
 def image_file(pixels, kind="PNG", **options):
     """The bytes of an image file, written by Pillow."""
-    image = pytest.importorskip("PIL.Image")
+    image = needed("PIL.Image")
     buffer = io.BytesIO()
     picture = pixels if hasattr(pixels, "save") else image.fromarray(pixels)
     picture.save(buffer, kind, **options)

@@ -9,6 +9,7 @@ import pytest
 import tensorflow as tf
 from camera_photos import ORIENTATIONS
 from camera_photos import camera_photo
+from needed import needed
 
 from keras_sa.data import coco
 from keras_sa.data.coco.detection_data import padded_sizes
@@ -22,7 +23,7 @@ from keras_sa.utils.normalization import IMAGENET_MEAN
 from keras_sa.utils.normalization import IMAGENET_STD
 from keras_sa.utils.resize_within import resized_shape
 
-pytest.importorskip("pycocotools", reason="polygons are drawn by pycocotools")
+needed("pycocotools")
 
 
 @pytest.fixture(scope="module")
@@ -503,7 +504,7 @@ def test_shapes_are_written_where_they_are_read(tmp_path, monkeypatch):
 
 def tfds_builder(folder):
     """A prepared set with the features of TFDS' coco."""
-    datasets = pytest.importorskip("tensorflow_datasets")
+    datasets = needed("tensorflow_datasets")
     features = datasets.features
     source = load(folder)
 

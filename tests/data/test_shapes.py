@@ -6,6 +6,7 @@ import json
 import numpy as np
 import pytest
 import tensorflow as tf
+from needed import needed
 
 from keras_sa.data.coco import Shapes
 from keras_sa.data.coco import write_shapes
@@ -47,7 +48,7 @@ def test_nothing_is_overwritten(shapes):
 
 @pytest.mark.parametrize("split, count", [("train", 12), ("val", 4)])
 def test_pycocotools_reads_them(shapes, split, count):
-    coco = pytest.importorskip("pycocotools.coco")
+    coco = needed("pycocotools.coco")
     path = shapes / "annotations" / f"instances_{split}.json"
     read = coco.COCO(str(path))
     assert [c["name"] for c in read.loadCats(read.getCatIds())] == [

@@ -7,6 +7,7 @@ import time
 import numpy as np
 import pytest
 import tensorflow as tf
+from needed import needed
 
 from keras_sa.data import MissingSplitError
 from keras_sa.data import load
@@ -250,7 +251,7 @@ def test_an_interrupted_cache_leaves_nothing(tmp_path):
 
 @pytest.fixture
 def builder(tmp_path, monkeypatch):
-    datasets = pytest.importorskip("tensorflow_datasets")
+    datasets = needed("tensorflow_datasets")
     monkeypatch.setenv("TFDS_DATA_DIR", str(tmp_path))
     config = datasets.folder_dataset.write_metadata
     features = datasets.features.FeaturesDict(
@@ -311,7 +312,7 @@ def test_tfds(builder):
 
 
 def test_tfds_without_a_connection_fails_at_once(tmp_path, monkeypatch):
-    pytest.importorskip("tensorflow_datasets")
+    needed("tensorflow_datasets")
     monkeypatch.setattr(tfds_source.urllib.request, "getproxies", dict)
 
     def refuse(*args):

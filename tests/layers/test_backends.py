@@ -1,6 +1,5 @@
 """The layers give the same numbers on every backend that is installed."""
 
-import importlib.util
 import os
 import subprocess
 import sys
@@ -9,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import outputs_on_backend
 import pytest
+from needed import needed_elsewhere
 
 SCRIPT = Path(outputs_on_backend.__file__)
 
@@ -16,8 +16,7 @@ SCRIPT = Path(outputs_on_backend.__file__)
 @pytest.mark.slow
 @pytest.mark.parametrize("backend", ["jax", "torch"])
 def test_same_numbers_as_tensorflow(backend, tmp_path):
-    if importlib.util.find_spec(backend) is None:
-        pytest.skip(f"{backend} is not installed")
+    needed_elsewhere(backend)
     path = tmp_path / "outputs.npz"
     environment = {
         **os.environ,

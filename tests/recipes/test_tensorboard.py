@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import tensorflow as tf
+from needed import needed
 
 from keras_sa.data import load
 from keras_sa.recipes.tensorboard import TensorBoardLog
@@ -10,7 +11,7 @@ from keras_sa.recipes.tensorboard import TensorBoardLog
 
 @pytest.fixture
 def log(tmp_path):
-    pytest.importorskip("tensorboard")
+    needed("tensorboard")
     images = np.random.default_rng(0).integers(0, 256, (8, 8, 8, 3), np.uint8)
     data = load((images, np.arange(8) % 2), image_size=8, batch_size=4)
     return TensorBoardLog(tmp_path, data)

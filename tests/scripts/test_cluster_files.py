@@ -4,7 +4,7 @@ import json
 import subprocess
 from pathlib import Path
 
-import pytest
+from needed import needed
 from typer.testing import CliRunner
 
 from keras_sa.scripts.main import app
@@ -14,7 +14,7 @@ SLURM = CLUSTER / "train.slurm"
 
 
 def manifests():
-    yaml = pytest.importorskip("yaml")
+    yaml = needed("yaml")
     return list(yaml.safe_load_all((CLUSTER / "train.yaml").read_text()))
 
 

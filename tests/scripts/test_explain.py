@@ -8,11 +8,12 @@ import numpy as np
 import pytest
 import tiny_networks
 from command_line import run
+from needed import needed
 from PIL import Image
 
 from keras_sa.utils.evaluation_crop import evaluation_crop
 
-pytest.importorskip("matplotlib")
+needed("matplotlib")
 NAMES = [f"class {letter}" for letter in "abcdefghij"]
 
 

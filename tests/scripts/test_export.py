@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from command_line import run
+from needed import needed
 from serving_samples import LABELS
 from serving_samples import image_file
 from serving_samples import photo
@@ -22,7 +23,7 @@ def trained(tmp_path_factory):
 
 
 def test_a_saved_model_for_tf_serving(trained, tmp_path):
-    pytest.importorskip("tensorflow_serving")
+    needed("tensorflow_serving")
     arguments = [trained / "model.keras", tmp_path / "flowers", "--version", 3]
     arguments += ["--labels", trained / "labels.txt", "--server-files"]
     result = run("export", *arguments)
@@ -48,7 +49,7 @@ def test_a_network_that_normalises_its_images_itself(trained, tmp_path):
 
 @pytest.mark.parametrize(("suffix", "format"), [(".keras", "keras"), (".onnx", "onnx")])
 def test_other_formats(trained, tmp_path, suffix, format):
-    pytest.importorskip("onnx")
+    needed("onnx")
     path = tmp_path / f"network{suffix}"
     run("export", trained / "model.keras", path, "--format", format)
     assert path.stat().st_size > 10_000
@@ -56,7 +57,7 @@ def test_other_formats(trained, tmp_path, suffix, format):
 
 @pytest.mark.filterwarnings("ignore")
 def test_int8_is_calibrated_with_a_folder_of_images(trained, tmp_path):
-    pytest.importorskip("onnxruntime")
+    needed("onnxruntime")
     (tmp_path / "images" / "a").mkdir(parents=True)
     for seed in range(3):
         data = image_file(photo(seed=seed), "JPEG")
@@ -69,7 +70,7 @@ def test_int8_is_calibrated_with_a_folder_of_images(trained, tmp_path):
 
 @pytest.mark.filterwarnings("ignore")
 def test_an_image_of_the_calibration_that_is_none_is_named(trained, tmp_path):
-    pytest.importorskip("onnxruntime")
+    needed("onnxruntime")
     (tmp_path / "images").mkdir()
     (tmp_path / "images" / "broken.jpg").write_bytes(b"no image")
     arguments = [trained / "model.keras", tmp_path / "network.onnx", "--format", "onnx"]

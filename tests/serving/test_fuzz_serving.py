@@ -2,13 +2,14 @@
 
 import pytest
 import tensorflow as tf
+from needed import needed
 
 from keras_sa.scripts.checks.fuzz_serving import attack
 
 
 @pytest.fixture(autouse=True)
 def pillow():
-    pytest.importorskip("PIL")
+    needed("PIL")
 
 
 def test_hostile_payloads_do_no_harm(signatures):

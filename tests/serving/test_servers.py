@@ -23,6 +23,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from command_line import run
+from needed import needed
 from serving_samples import image_file
 from serving_samples import photo
 
@@ -68,7 +69,7 @@ def test_the_client_takes_more_images_than_a_server_at_once(tmp_path, monkeypatc
 
 
 def test_a_port_that_is_taken_is_told_in_a_line(exported):
-    pytest.importorskip("kserve")
+    needed("kserve")
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         result = run("serve", exported.parent, "--port", port, code=1)
@@ -118,7 +119,7 @@ def test_clients_say_what_is_wrong():
 
 @pytest.fixture
 def kserve(exported):
-    pytest.importorskip("kserve")
+    needed("kserve")
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     command = [sys.executable, str(ROOT / "scripts" / "serve.py")]
@@ -210,7 +211,7 @@ def run_readme(start, interpreter, folder, port):
 
 
 def _listening_addresses(pid, port):
-    psutil = pytest.importorskip("psutil")
+    psutil = needed("psutil")
     return {
         connection.laddr.ip
         for connection in psutil.net_connections("inet")
@@ -222,8 +223,8 @@ def _listening_addresses(pid, port):
 @pytest.fixture
 def grpc_server(signatures):
     """TF Serving's service around the SavedModel, with its real protos."""
-    grpc = pytest.importorskip("grpc")
-    pytest.importorskip("tensorflow_serving")
+    grpc = needed("grpc")
+    needed("tensorflow_serving")
     from tensorflow_serving.apis import predict_pb2
     from tensorflow_serving.apis import prediction_service_pb2_grpc as service
 
@@ -262,7 +263,7 @@ def test_grpc_with_the_real_protos(grpc_server, signatures):
 
 
 def test_warmup_requests_can_be_read_back(exported, signatures):
-    pytest.importorskip("tensorflow_serving")
+    needed("tensorflow_serving")
     from tensorflow_serving.apis import prediction_log_pb2
 
     path = write_warmup(exported)
@@ -298,7 +299,7 @@ def test_server_files_name_the_model(tmp_path):
 
 @pytest.mark.parametrize("name", ["my model", "été & co", 'quoted "a"', "50%"])
 def test_server_files_of_any_name(tmp_path, name):
-    yaml = pytest.importorskip("yaml")
+    yaml = needed("yaml")
     write_server_files(tmp_path / name)
     text = (tmp_path / name / "docker-compose.yml").read_text(encoding="utf-8")
     ((service, settings),) = yaml.safe_load(text)["services"].items()
@@ -382,7 +383,7 @@ def test_changed_server_files_are_kept(tmp_path):
 
 
 def test_the_container_gets_its_settings_read_only(tmp_path):
-    yaml = pytest.importorskip("yaml")
+    yaml = needed("yaml")
     folder = tmp_path / "flowers"
     write_server_files(folder)
     text = (folder / "docker-compose.yml").read_text()
@@ -402,7 +403,7 @@ def test_the_container_gets_its_settings_read_only(tmp_path):
 
 
 def test_the_health_check_asks_whether_the_model_is_there(tmp_path):
-    yaml = pytest.importorskip("yaml")
+    yaml = needed("yaml")
     bash = shutil.which("bash")
     if bash is None:
         pytest.skip("needs bash")
@@ -510,7 +511,7 @@ def test_batching_and_monitoring_are_tf_servings_own_formats(tmp_path):
 
 
 def test_model_config_is_tf_servings_own_format(tmp_path):
-    pytest.importorskip("tensorflow_serving")
+    needed("tensorflow_serving")
     from google.protobuf import text_format
     from tensorflow_serving.config import model_server_config_pb2
 

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import tensorflow as tf
+from needed import needed
 
 from keras_sa.utils.evaluation_crop import evaluation_crop
 
@@ -15,7 +16,7 @@ def photo(height, width, seed=0):
 
 @pytest.mark.parametrize("shape", [(375, 500), (500, 375), (60, 41), (3, 300), (1, 1)])
 def test_it_is_resize_then_centre_crop(shape):
-    image = pytest.importorskip("PIL.Image")
+    image = needed("PIL.Image")
     pixels = photo(*shape).round().astype("uint8")
     height, width = shape
     short = min(shape)

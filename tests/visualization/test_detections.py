@@ -2,11 +2,12 @@
 
 import numpy as np
 import pytest
+from needed import needed
 
 from keras_sa.visualization import detections_figure
 from keras_sa.visualization.canvas import figure_pixels
 
-pytest.importorskip("matplotlib")
+needed("matplotlib")
 IMAGE = np.zeros((40, 80, 3), "uint8")
 BOXES = np.array([[10.0, 10, 30, 30], [50, 5, 76, 35]])
 

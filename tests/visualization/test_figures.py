@@ -3,6 +3,7 @@
 import keras
 import numpy as np
 import pytest
+from needed import needed
 
 from keras_sa.visualization import GroupScores
 from keras_sa.visualization import TensorBoardPictures
@@ -127,7 +128,7 @@ def test_bad_arguments_are_refused(network, images, tmp_path):
         explain(network, images[0], top=0)
     with pytest.raises(ValueError, match="rank 3"):
         explain(network, images)
-    pytest.importorskip("tensorboard")
+    needed("tensorboard")
     with pytest.raises(ValueError, match="every=0"):
         TensorBoardPictures(tmp_path, images, every=0)
 
@@ -135,7 +136,7 @@ def test_bad_arguments_are_refused(network, images, tmp_path):
 def test_missing_class_names_are_told_at_the_start(trained, spots, tmp_path):
     with pytest.raises(ValueError, match="at least 2. Received: 1 names"):
         explanation_figure(explain(trained, spots[0][0]), ["a"])
-    pytest.importorskip("tensorboard")
+    needed("tensorboard")
     pictures = TensorBoardPictures(tmp_path, spots[0][:1], ["a"])
     pictures.set_model(trained)
     with pytest.raises(ValueError, match="at least 2. Received: 1 names"):
@@ -143,7 +144,7 @@ def test_missing_class_names_are_told_at_the_start(trained, spots, tmp_path):
 
 
 def test_pictures_are_written_during_training(trained, spots, tmp_path):
-    pytest.importorskip("tensorboard")
+    needed("tensorboard")
     from tensorboard.backend.event_processing import event_accumulator
 
     images, labels, _ = (part[:8] for part in spots)

@@ -58,7 +58,7 @@ def test_a_pickle_that_would_run_code(tmp_path, refused, how):
     path = tmp_path / "a.pth"
     content = {"state_dict": RunsCode(marker)}
     if how != "pickle" and torch is None:
-        pytest.skip("pip install 'keras-sa[torch]' brings what writes such files")
+        pytest.skip("needs PyTorch: pip install 'keras-sa[torch]'")
     if how == "pickle":
         # Protocol 2 is the one that PyTorch reads without a warning.
         path.write_bytes(pickle.dumps(content, protocol=2))

@@ -1,12 +1,12 @@
 """Detections are scored as COCO scores them, in the images as they were."""
 
-import importlib.util
-
 import coco_folder
 import numpy as np
 import pytest
 from camera_photos import ORIENTATIONS
 from camera_photos import camera_photo
+from needed import needed
+from needed import needed_elsewhere
 
 from keras_sa.data import coco
 from keras_sa.data.coco.annotations import Image
@@ -20,7 +20,7 @@ from keras_sa.detection.evaluation.evaluate import detect
 from keras_sa.detection.evaluation.evaluate import evaluate
 from keras_sa.detection.evaluation.image_prediction import ImagePrediction
 
-pytest.importorskip("pycocotools", reason="evaluation is pycocotools'")
+needed("pycocotools")
 CELLS = 28
 
 
@@ -104,8 +104,7 @@ def add(found, box, label, score):
 
 @pytest.mark.parametrize("backend", BACKENDS)
 def test_perfect_detections_score_one(data, backend, capfd):
-    if importlib.util.find_spec(backend) is None:
-        pytest.skip(f"{backend} is not installed")
+    needed_elsewhere(backend)
     found = evaluate(Oracle(data), data, backend=backend)
     for kind in ("box", "mask"):
         assert found[f"{kind}_ap"] == found[f"{kind}_ap50"] == pytest.approx(1)
@@ -122,8 +121,7 @@ def test_shifted_detections_score_what_they_must(data, backend):
 
     That passes the thresholds .50, .55, .60 and .65 of ten.
     """
-    if importlib.util.find_spec(backend) is None:
-        pytest.skip(f"{backend} is not installed")
+    needed_elsewhere(backend)
 
     def shifted(image, found):
         boxes = found["boxes"].copy()
@@ -161,8 +159,7 @@ def test_misses_and_false_alarms(data):
 @pytest.mark.parametrize("backend", BACKENDS)
 def test_nothing_found_scores_zero_for_boxes_and_for_masks(data, backend):
     """As early in a training: a callback that waits for `val_mask_ap` must get it."""
-    if importlib.util.find_spec(backend) is None:
-        pytest.skip(f"{backend} is not installed")
+    needed_elsewhere(backend)
     nothing = Oracle(data, lambda _, found: {n: v[:0] for n, v in found.items()})
     found = evaluate(nothing, data, backend=backend)
     assert len(found) == 12

@@ -6,6 +6,7 @@ import keras
 import numpy as np
 import pytest
 from command_line import run
+from needed import needed
 from serving_samples import randomize
 from serving_samples import small_network
 
@@ -37,7 +38,7 @@ def test_costs_are_multiples_of_the_reference():
 @pytest.mark.filterwarnings("ignore")
 def test_every_format_is_run_and_compared(tmp_path):
     for module in ("ai_edge_litert", "onnxruntime", "openvino"):
-        pytest.importorskip(module)
+        needed(module)
     network = randomize(small_network(classifier_activation=None))
     images = np.random.default_rng(0).standard_normal((6, 32, 32, 3)).astype("float32")
     # The last batch is smaller: every format takes any batch.
@@ -57,7 +58,7 @@ def test_every_format_is_run_and_compared(tmp_path):
 @pytest.mark.filterwarnings("ignore")
 def test_served_networks_are_collected_into_a_csv_and_a_png(tmp_path, monkeypatch):
     for module in ("matplotlib", "onnx", "onnxruntime", "sklearn"):
-        pytest.importorskip(module)
+        needed(module)
 
     def build(options, shape):
         return randomize(small_network(options["attention"]))

@@ -2,13 +2,14 @@
 
 import numpy as np
 import pytest
+from needed import needed
 from tiny_networks import build_tiny
 from tiny_networks import randomise
 
 from keras_sa.scripts.benchmarks.torch_reference import torch_reference
 from keras_sa.weights.export import published_state
 
-pytest.importorskip("torch")
+needed("torch")
 
 
 @pytest.mark.parametrize("attention", ["sa", None])

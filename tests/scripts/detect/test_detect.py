@@ -4,12 +4,13 @@ import json
 
 import pytest
 from command_line import run
+from needed import needed
 
 from keras_sa.data.coco import Shapes
 from keras_sa.data.coco import write_shapes
 from keras_sa.recipes.detector_session import load_detector
 
-pytest.importorskip("pycocotools")
+needed("pycocotools")
 
 
 def detect(*arguments, code=0):
@@ -64,7 +65,7 @@ def test_train_evaluate_predict(tmp_path):
     error = run("detect", "evaluate", whole, code=1).stderr
     assert f"\nError: Can't use the image '{3:012d}.png': Unknown image" in f"\n{error}"
 
-    pytest.importorskip("tensorflow_serving")
+    needed("tensorflow_serving")
     detect("export", whole, tmp_path / "served", "--server-files")
     assert (tmp_path / "served" / "1" / "saved_model.pb").is_file()
     assert list(tmp_path.glob("served/1/assets.extra/*warmup*"))

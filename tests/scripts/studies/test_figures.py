@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import tiny_networks
 from command_line import run
+from needed import needed
 from PIL import Image
 from sklearn import datasets
 
@@ -15,7 +16,7 @@ from keras_sa.scripts.studies.figures_measurement import map_correlation
 from keras_sa.scripts.studies.figures_measurement import similarity
 from keras_sa.scripts.studies.figures_measurement import summary
 
-pytest.importorskip("matplotlib")
+needed("matplotlib")
 CLASSES = ("shirt", "shoe", "bag")
 FIGURES = {
     "group_scores.png",

@@ -6,6 +6,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from needed import needed
 from serving_samples import randomize
 from serving_samples import small_network
 
@@ -38,18 +39,18 @@ def run_keras(path, x):
 
 
 def run_onnx(path, x):
-    session = pytest.importorskip("onnxruntime").InferenceSession(str(path))
+    session = needed("onnxruntime").InferenceSession(str(path))
     return session.run(None, {"images": x})[0]
 
 
 def run_openvino(path, x):
-    core = pytest.importorskip("openvino").Core()
+    core = needed("openvino").Core()
     options = {"INFERENCE_PRECISION_HINT": "f32"}
     return core.compile_model(str(path), "CPU", options)(x)[0]
 
 
 def run_litert(path, x):
-    runtime = pytest.importorskip("ai_edge_litert.interpreter")
+    runtime = needed("ai_edge_litert.interpreter")
     interpreter = runtime.Interpreter(str(path))
     (inputs,) = interpreter.get_input_details()
     interpreter.resize_tensor_input(inputs["index"], x.shape)
@@ -90,7 +91,7 @@ REQUIRED = {"onnx": ["onnx", "onnxruntime"], "openvino": ["openvino", "onnx", "n
 )
 def test_the_runtime_gives_the_same(logits_model, tmp_path, format, precision):
     for module in REQUIRED.get(format, []):
-        pytest.importorskip(module)
+        needed(module)
     calibration = [images(seed=n) for n in range(4)] if precision == "int8" else None
     path = tmp_path / f"network{SUFFIXES[format]}"
     assert convert(logits_model, path, format, precision, calibration) == path
@@ -103,7 +104,7 @@ def test_the_runtime_gives_the_same(logits_model, tmp_path, format, precision):
 
 
 def test_onnx_of_every_kind_of_network(tmp_path):
-    pytest.importorskip("onnx")
+    needed("onnx")
     for name, options in {
         "maps": {"include_top": False},
         "plain": {"attention": None, "stem": "imagenet", "blocks": (2, 2)},
@@ -118,7 +119,7 @@ def test_onnx_of_every_kind_of_network(tmp_path):
 
 
 def test_onnx_stores_every_weight_once(logits_model, tmp_path):
-    onnx = pytest.importorskip("onnx")
+    onnx = needed("onnx")
     network = onnx.load(convert(logits_model, tmp_path / "network.onnx", "onnx"))
     floats = [
         math.prod(tensor.dims)
@@ -132,12 +133,12 @@ def test_onnx_stores_every_weight_once(logits_model, tmp_path):
 @pytest.mark.filterwarnings("ignore")
 def test_unknown_layers_go_through_the_general_converter(tmp_path):
     for module in ("onnx", "onnxruntime", "tf2onnx"):
-        pytest.importorskip(module)
+        needed(module)
     model = small_network()
     x = keras.layers.LayerNormalization()(model.output)
     model = keras.Model(model.input, keras.layers.Dense(3)(x))
     path = convert(model, tmp_path / "network.onnx", "onnx")
-    session = pytest.importorskip("onnxruntime").InferenceSession(str(path))
+    session = needed("onnxruntime").InferenceSession(str(path))
     actual = session.run(None, {session.get_inputs()[0].name: images()})[0]
     np.testing.assert_allclose(actual, model.predict(images(), verbose=0), atol=1e-4)
 
@@ -167,7 +168,7 @@ STARTS = {
 def test_images_are_the_only_input(tmp_path, start, format):
     """What the graph has from outside is in the file."""
     for module in REQUIRED.get(format, []):
-        pytest.importorskip(module)
+        needed(module)
     inputs = keras.Input((16, 16, 3))
     model = keras.Model(inputs, small_head(STARTS[start](inputs)))
     path = convert(model, tmp_path / f"network{SUFFIXES[format]}", format)
@@ -190,7 +191,7 @@ def test_images_are_the_only_input(tmp_path, start, format):
 )
 def test_integer_images_stay_integers(tmp_path, format, precision):
     for module in REQUIRED.get(format, []):
-        pytest.importorskip(module)
+        needed(module)
     inputs = keras.Input((16, 16, 3), dtype="uint8")
     model = keras.Model(inputs, small_head(keras.layers.Rescaling(1 / 255)(inputs)))
     pixels = PIXELS.round().astype("uint8")
@@ -214,7 +215,7 @@ class Scaled(keras.layers.Layer):
 
 @pytest.mark.parametrize("format", ["onnx", "litert"])
 def test_variables_beside_keras_are_refused(tmp_path, format):
-    pytest.importorskip("onnx")
+    needed("onnx")
     inputs = keras.Input((8, 8, 3))
     model = keras.Model(inputs, Scaled()(inputs))
     with pytest.raises(ValueError, match="must be a weight of a Keras layer"):
@@ -224,7 +225,7 @@ def test_variables_beside_keras_are_refused(tmp_path, format):
 @pytest.mark.filterwarnings("ignore")
 def test_what_onnx_cannot_express_is_not_written(tmp_path):
     for module in ("onnx", "tf2onnx"):
-        pytest.importorskip(module)
+        needed(module)
     images = keras.Input((8, 8, 3))
     maps = keras.layers.Conv2D(2, 1, activation="gelu")(images)
     with pytest.raises(ValueError, match="ONNX can't express.*Erfc"):
@@ -303,7 +304,7 @@ def test_batches_that_are_given_once_do(tmp_path):
 def test_any_name_is_written_and_nothing_else(logits_model, tmp_path, name):
     format = {".onnx": "onnx", ".xml": "openvino"}[name[name.rindex(".") :]]
     for module in REQUIRED[format]:
-        pytest.importorskip(module)
+        needed(module)
     path = convert(logits_model, tmp_path / name, format)
     expected = {path, path.with_suffix(".bin")} if format == "openvino" else {path}
     assert set(tmp_path.iterdir()) == expected

@@ -126,7 +126,7 @@ def test_images_of_one_colour():
 
 def test_tensorflow_normalises_in_one_operation():
     if os.environ.get("TF_ENABLE_ONEDNN_OPTS") == "0":
-        pytest.skip("oneDNN is switched off")
+        pytest.skip("needs oneDNN: set TF_ENABLE_ONEDNN_OPTS=1")
     model = randomize(small_network(classifier_activation=None, blocks=(2, 2)))
     fused = fuse(model, portable=False)
     signature = [tf.TensorSpec((None, 32, 32, 3), name="images")]

@@ -9,6 +9,7 @@ import tensorflow as tf
 from camera_photos import ORIENTATIONS
 from camera_photos import as_pillow_shows
 from camera_photos import camera_photo
+from needed import needed
 from serving_samples import image_file
 from serving_samples import photo
 
@@ -17,7 +18,7 @@ from keras_sa.serving.saved_model.decoding import MAX_JPEG_SCANS
 from keras_sa.serving.saved_model.decoding import checked
 from keras_sa.serving.saved_model.decoding import decode_valid
 
-Image = pytest.importorskip("PIL.Image")
+Image = needed("PIL.Image")
 KINDS = ("JPEG", "PNG", "GIF", "BMP", "WEBP")
 SIZE = (13, 17)
 

@@ -8,6 +8,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from needed import needed
 from serving_samples import LABELS
 from serving_samples import image_file
 from serving_samples import photo
@@ -133,7 +134,7 @@ def test_force_replaces_a_version(model, tmp_path):
 
 
 def test_warmup_requests_appear_with_the_version(model, tmp_path, monkeypatch):
-    pytest.importorskip("tensorflow_serving")
+    needed("tensorflow_serving")
     from keras_sa.serving import export as export_module
 
     warmup = Path("assets.extra", "tf_serving_warmup_requests")

@@ -7,6 +7,7 @@ import tensorflow as tf
 from camera_photos import camera_photo
 from detection_samples import tiny_backbone
 from detection_samples import tiny_detector
+from needed import needed
 from serving_samples import image_file
 from serving_samples import photo
 
@@ -146,7 +147,7 @@ def test_an_empty_batch_of_images_gives_an_empty_answer(served):
 
 
 def test_the_classifiers_server_files_fit(served, model, tmp_path):
-    logs = pytest.importorskip("tensorflow_serving.apis.prediction_log_pb2")
+    logs = needed("tensorflow_serving.apis.prediction_log_pb2")
     path = write_warmup(export_detector(model, tmp_path / "shapes", sides=(64, 90)))
     for record in tf.data.TFRecordDataset(str(path)).as_numpy_iterator():
         request = logs.PredictionLog.FromString(record).predict_log.request
