@@ -49,7 +49,7 @@ EXTRAS["test"] = [
     *EXTRAS["tfds"],
     "build>=1.2.1",
     "psutil>=5.9.8",
-    "pytest>=8.2",
+    "pytest>=8.3",
     "pytest-xdist>=3.8",
     "ruff==0.17.6",
 ]
