@@ -24,6 +24,9 @@ class LossWatch(keras.callbacks.Callback):
     any callback.
     """
 
+    # Keras need not wait for the device after every step.
+    async_safe = True
+
     def __init__(self):
         super().__init__()
         self._said = set()

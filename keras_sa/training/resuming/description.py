@@ -7,6 +7,8 @@ import keras
 
 # What may change between two starts, and the names of objects.
 LEFT_OUT = ("learning_rate", "name", "inner_optimizer")
+# Of images with classes and of images with boxes.
+OF_DATA = ("class_names", "num_examples", "sides")
 
 
 def describe(model: keras.Model, data, batch_size, class_weight) -> dict:
@@ -31,8 +33,7 @@ def describe(model: keras.Model, data, batch_size, class_weight) -> dict:
         "class_weight": class_weight,
         "batch_size": batch_size,
         "data": {
-            "class_names": getattr(data, "class_names", None),
-            "num_examples": getattr(data, "num_examples", None),
+            **{name: getattr(data, name, None) for name in OF_DATA},
             "preparation": preparation and dataclasses.asdict(preparation),
         },
     }
