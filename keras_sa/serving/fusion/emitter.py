@@ -187,7 +187,19 @@ class Emitter:
         """A copy of a layer; a shared layer remains shared."""
         key = (id(layer), suffix)
         if key not in self.copies:
-            self.copies[key] = copy_layer(layer, self.unique(layer.name + suffix))
+            try:
+                copy = copy_layer(layer, self.unique(layer.name + suffix))
+            except ValueError as error:
+                if not isinstance(layer, layers.Lambda):
+                    raise
+                # Keras' own message is of files that are loaded.
+                raise ValueError(
+                    f"The layer {layer.name!r} can't be copied: a `Lambda` needs a "
+                    "function with `keras.saving.register_keras_serializable()`. "
+                    "Without it, the network can only become a SavedModel, with "
+                    "`fused=False` (`--no-fused`)."
+                ) from error
+            self.copies[key] = copy
         return self.copies[key]
 
     def ready(self, value):

@@ -279,6 +279,19 @@ def test_pixels_are_served_to_networks_that_take_them(tmp_path, start):
         np.testing.assert_allclose(result["probabilities"], expected, atol=1e-5)
 
 
+def test_a_lambda_is_exported_as_it_is(tmp_path):
+    inputs = keras.Input((32, 32, 3))
+    x = keras.layers.Lambda(lambda x: x[:, ::2, ::2], name="half")(inputs)
+    x = keras.layers.GlobalAveragePooling2D()(keras.layers.Conv2D(16, 3)(x))
+    model = keras.Model(inputs, keras.layers.Dense(2, activation="softmax")(x))
+    with pytest.raises(
+        ValueError, match="'half'.*`Lambda` needs a function.*fused=Fal"
+    ):
+        export(model, tmp_path)
+    path = export(model, tmp_path, fused=False)
+    assert path.is_dir()
+
+
 def test_a_nested_model_with_its_own_preprocessing(tmp_path):
     base = randomize(small_network(include_top=False, pooling="avg"))
     model = keras.Sequential(
