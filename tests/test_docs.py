@@ -82,6 +82,16 @@ def test_every_command_of_a_page_exists_with_its_options(page):
             context = command.make_context(name, rest, parent=context)
 
 
+@pytest.mark.parametrize("page", PAGES, ids=lambda path: path.stem)
+def test_the_files_that_a_page_links_to_exist(page):
+    for link in re.findall(r"\]\((?!https?:|#)([^)#]+)", page.read_text()):
+        assert (page.parent / link).exists(), link
+
+
+def test_the_readme_is_read_in_one_go():
+    assert len((ROOT / "README.md").read_text().splitlines()) < 200
+
+
 def test_commands_are_found_in_the_pages():
     assert sum(len(list(commands(page))) for page in PAGES) > 40
 
