@@ -73,7 +73,7 @@ def test_wheel_imports_in_a_clean_environment(archives, tmp_path):
     run(python, "-m", "pip", "install", "--quiet", "--no-deps", archives[1])
     lent = [path for path in sys.path if path.endswith("site-packages")]
     Path(site, "lent.pth").write_text("\n".join(lent))
-    output = run(python, "-P", "-c", PROGRAM, cwd=tmp_path)
+    output = run(python, "-I", "-c", PROGRAM, cwd=tmp_path)
     package, applications, name = output.split()
     assert Path(package) == Path(site, "keras_sa", "__init__.py")
     assert Path(applications).parent == Path(site, "keras_sa", "applications")
