@@ -5,7 +5,7 @@ import numpy as np
 
 HEAD = "predictions"
 STANDARDISED = "standardised_features"
-# Root mean square length of the standardised features. With the rate of the recipe
+# Length of the standardised features of the median image. With the rate of the recipe
 # `fine_tune`, 0.005, a step of the head is a sixth of the largest stable one.
 LENGTH = 16.0
 # Of the images that are looked at.
@@ -16,7 +16,7 @@ def with_new_head(base: keras.Model, classes: int) -> keras.Model:
     """Puts a classifier that begins with equal probabilities on a network.
 
     Before the classifier stands a batch norm without weights, which is to be frozen.
-    `standardise` makes it subtract the features' mean and divide by their length, so
+    `standardise` makes it subtract the features' median and divide by their length, so
     that one learning rate suits every network.
 
     Args:
@@ -64,11 +64,12 @@ def standardise(model: keras.Model, data) -> None:
         if rows >= IMAGES:
             break
     features = np.concatenate(found)
-    mean = features.mean(0)
-    length = np.sqrt(np.square(features - mean).sum(1).mean())
-    layer.moving_mean.assign(mean)
+    # Medians: batch norms that are frozen make giants of a few images.
+    center = np.median(features, axis=0)
+    length = np.median(np.sqrt(np.square(features - center).sum(1)))
+    layer.moving_mean.assign(center)
     # Features that are all the same can't tell anything apart, at any scale.
-    layer.moving_variance.assign(np.full_like(mean, (length / LENGTH or 1.0) ** 2))
+    layer.moving_variance.assign(np.full_like(center, (length / LENGTH or 1.0) ** 2))
 
 
 def folded(model: keras.Model) -> keras.Model:
