@@ -1,11 +1,13 @@
 """Shuffle attention with a part left out, for studies of what the part is good for."""
 
 import keras
+import numpy as np
 from keras import ops
 
 from keras_sa.layers import ShuffleAttention
 from keras_sa.layers import attention_names
 from keras_sa.layers import register_attention
+from keras_sa.layers.shuffled_order import shuffled_order
 
 ABLATED = "sa_ablated"
 # The sigmoid of it is 1 in float32: the gate is open.
@@ -45,10 +47,8 @@ class AblatedShuffleAttention(ShuffleAttention):
         channels = a.shape[self.channel_axis]
         size = channels // (2 * self.groups)
         missing = 0 if self.without == "channel_branch" else 1
-        position = ops.arange(channels)
-        if self.pre_shuffled:
-            # Where a channel was before the two halves were interleaved.
-            position = position // 2 + position % 2 * (channels // 2)
+        # Where a channel was before the two halves were interleaved.
+        position = (shuffled_order if self.pre_shuffled else np.arange)(channels)
         open_ = self.along_channels(position // size % 2 == missing)
         zeros = ops.zeros_like(a)
         return (

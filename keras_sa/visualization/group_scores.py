@@ -7,6 +7,7 @@ from typing import Literal
 import keras
 import numpy as np
 
+from keras_sa.layers.shuffled_order import shuffled_order
 from keras_sa.utils.input_scaling import neutral_pixel
 from keras_sa.visualization.class_indices import check_count
 from keras_sa.visualization.class_indices import class_indices
@@ -173,7 +174,7 @@ def published_order(maps: np.ndarray, layer) -> np.ndarray:
             input in shuffled order; everything else is left as it is.
     """
     if getattr(layer, "pre_shuffled", False):
-        return np.concatenate([maps[..., 0::2], maps[..., 1::2]], axis=-1)
+        return maps[..., np.argsort(shuffled_order(maps.shape[-1]))]
     return maps
 
 

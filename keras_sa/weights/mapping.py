@@ -17,6 +17,7 @@ import numpy as np
 
 from keras_sa.layers import BatchNormalization
 from keras_sa.layers import ShuffleAttention
+from keras_sa.layers.shuffled_order import shuffled_order
 from keras_sa.weights.stored import StoredArray
 
 LAYERS = {
@@ -175,11 +176,6 @@ def _published_array(name, array):
         return np.reshape(value, shape)
 
     return f"{prefix}.{published}", StoredArray(shape, array.dtype, load)
-
-
-def shuffled_order(channels: int) -> np.ndarray:
-    """The channel that the shuffle puts at each position: 0, C/2, 1, C/2 + 1, ..."""
-    return np.arange(channels).reshape(2, -1).T.ravel()
 
 
 def _published_prefix(layer_name):

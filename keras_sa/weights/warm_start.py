@@ -20,9 +20,9 @@ import numpy as np
 
 from keras_sa.layers import AttentionLayer
 from keras_sa.layers import ShuffleAttention
+from keras_sa.layers.shuffled_order import shuffled_order
 from keras_sa.weights.mapping import PublishedWeight
 from keras_sa.weights.mapping import published_weights
-from keras_sa.weights.mapping import shuffled_order
 
 # Weights of bn3 that scale its output.
 SCALED = ("bn3.weight", "bn3.bias")

@@ -16,8 +16,8 @@ from keras_sa.applications import SAResNet101
 from keras_sa.applications import SAResNet152
 from keras_sa.applications import feature_pyramid
 from keras_sa.layers import ShuffleAttention
+from keras_sa.layers.shuffled_order import shuffled_order
 from keras_sa.weights.mapping import published_weights
-from keras_sa.weights.mapping import shuffled_order
 
 PARAMETERS = {
     SAResNet50: (25_557_740, 708),

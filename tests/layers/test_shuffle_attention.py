@@ -8,7 +8,7 @@ import pytest
 import tensorflow as tf
 
 from keras_sa.layers import ShuffleAttention
-from keras_sa.weights.mapping import shuffled_order
+from keras_sa.layers.shuffled_order import shuffled_order
 
 # Golden name of each weight, in the order of the layer's weights.
 PUBLISHED = ["cweight", "cbias", "sweight", "sbias", "gn.weight", "gn.bias"]

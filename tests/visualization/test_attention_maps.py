@@ -9,11 +9,11 @@ import tiny_networks
 from keras_sa.layers import ShuffleAttention
 from keras_sa.layers import attention_names
 from keras_sa.layers import get_attention
+from keras_sa.layers.shuffled_order import shuffled_order
 from keras_sa.visualization import attention_maps
 from keras_sa.visualization import class_activations
 from keras_sa.visualization import explain
 from keras_sa.visualization import explanation_figure
-from keras_sa.weights.mapping import shuffled_order
 
 
 @pytest.mark.parametrize(

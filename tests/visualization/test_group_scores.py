@@ -7,9 +7,9 @@ import tensorflow as tf
 import tiny_networks
 
 from keras_sa.layers import ShuffleAttention
+from keras_sa.layers.shuffled_order import shuffled_order
 from keras_sa.visualization import explain
 from keras_sa.visualization import group_scores
-from keras_sa.weights.mapping import shuffled_order
 
 GROUPS = 16
 LAYER = "conv3_block1_out"

@@ -6,6 +6,8 @@ from dataclasses import replace
 import keras
 import numpy as np
 
+from keras_sa.layers.shuffled_order import shuffled_order
+
 
 @dataclass(frozen=True)
 class Convolution:
@@ -127,8 +129,7 @@ class GateParameters:
         channels = 2 * size * layer.groups
         # The published order of the channels: in every group first the one branch.
         position = np.arange(channels) % (2 * size)
-        shuffled = np.arange(channels).reshape(2, -1).T.ravel()
-        order = shuffled if layer.shuffle else np.arange(channels)
+        order = shuffled_order(channels) if layer.shuffle else np.arange(channels)
         # Channels that arrive shuffled are where they belong already.
         source = np.arange(channels) if layer.pre_shuffled else order
         position = position[order]
