@@ -3,8 +3,8 @@
     python scripts/checks/mutate.py --output results/mutants.csv
 
 A mutant is a copy of the checkout with one small change of one module
-(`scripts/checks/mutants.py`). The default tests of the module's folder run on it until
-one fails, in a process that begins with TensorFlow loaded. Called again it goes on.
+(`scripts/checks/mutants.py`). The default tests of its room run on it until one
+fails, in a process that begins with TensorFlow loaded. Called again it goes on.
 """
 
 import csv
@@ -37,8 +37,9 @@ def mutate(
     count: Annotated[int, typer.Option(help="Of mutants.")] = 200,
     seed: Annotated[int, typer.Option(help="Of the sample.")] = 0,
     timeout: Annotated[int, typer.Option(help="Seconds for one mutant.")] = 120,
-    room: Annotated[
-        list[str] | None, typer.Option(help="A folder of keras_sa; several times.")
+    rooms: Annotated[
+        list[str] | None,
+        typer.Option("--room", help="A folder of keras_sa; several times."),
     ] = None,
 ) -> None:
     """Draws mutants of the rooms in turn and writes which of them were noticed."""
@@ -72,11 +73,11 @@ def mutate(
 
         rows = []
         passed = set()
-        for path, mutant in sample(checkout, room or ROOMS, count, seed):
+        for room, path, mutant in sample(checkout, rooms or ROOMS, count, seed):
             name = str(path.relative_to(checkout))
             row = known.get((name, str(mutant.start), mutant.text))
             if row is None:
-                tests = tests_of(name)
+                tests = tests_of(name, room)
                 if tuple(tests) not in passed:
                     if run_tests(tests, 10 * timeout) != "survived":
                         raise RuntimeError(f"Without a mutant {tests} don't pass.")
@@ -103,7 +104,7 @@ def mutate(
 
 
 def sample(checkout: Path, rooms: list[str], count: int, seed: int) -> list:
-    """Pairs of a file and a mutant, as many of each room; no two of one line."""
+    """Room, file and mutant, as many of each room; no two of one line."""
     generator = random.Random(seed)
     drawn = []
     for index, room in enumerate(rooms):
@@ -113,18 +114,18 @@ def sample(checkout: Path, rooms: list[str], count: int, seed: int) -> list:
                 places.setdefault((path, mutant.line), []).append((path, mutant))
         share = count // len(rooms) + (index < count % len(rooms))
         lines = generator.sample(list(places.values()), min(share, len(places)))
-        drawn += [generator.choice(line) for line in lines]
+        drawn += [(room, *generator.choice(line)) for line in lines]
     return drawn
 
 
-def tests_of(name: str) -> list[str]:
-    """The tests of a module's folder, those of its own name first."""
+def tests_of(name: str, room: str) -> list[str]:
+    """A room's tests: first those of the module's name, then those of its folder."""
     module = Path(name)
-    folder = Path("tests", *module.parent.parts[1:])
-    while not folder.is_dir():
-        folder = folder.parent
-    files = sorted(folder.rglob("test_*.py"))
-    return sorted(map(str, files), key=lambda file: module.stem not in file)
+    folder = str(Path("tests", *module.parent.parts[1:]))
+    files = sorted(str(path) for path in Path("tests", room).rglob("test_*.py"))
+    return sorted(
+        files, key=lambda file: (module.stem not in file, not file.startswith(folder))
+    )
 
 
 def run_tests(files: list[str], timeout: float) -> str:
