@@ -58,7 +58,8 @@ def export(
         if precision != "float32":
             # Fused first: what is folded is folded in float32.
             network = serving.fuse(network) if fused else network
-            network, fused = serving.with_precision(network, precision), False
+            network = serving.with_precision(network, precision, portable=False)
+            fused = False
         path = serving.export(
             network,
             output,

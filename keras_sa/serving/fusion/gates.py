@@ -148,6 +148,25 @@ class NormalizingSpatialGate(TensorFlowSpatialGate):
 
 
 @keras.saving.register_keras_serializable(package="keras_sa")
+class SixteenBitSpatialGate(TensorFlowSpatialGate):
+    """The same for maps in 16 bits, for a GPU without XLA, where passes count.
+
+    The variance is computed in float32, everything else of the map's size in 16 bits.
+    """
+
+    def call(self, inputs):
+        maps, mean = inputs
+        dtype = self.statistics_dtype(maps)
+        scale, shift = (self.along_channels(ops.cast(v, dtype)) for v in self.weights)
+        x, mean = ops.cast(maps, dtype), ops.cast(mean, dtype)
+        variance = self.spatial_mean(self.square_of_difference(x, mean))
+        scale = scale * ops.rsqrt(variance + self.epsilon)
+        shift = ops.cast(shift - mean * scale, self.compute_dtype)
+        scale = ops.cast(scale, self.compute_dtype)
+        return self.times_sigmoid(maps, maps * scale + shift)
+
+
+@keras.saving.register_keras_serializable(package="keras_sa")
 class ReorderChannels(keras.layers.Layer):
     """Puts channel `order[i]` at position `i`.
 
