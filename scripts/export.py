@@ -5,15 +5,35 @@ from typing import Annotated
 
 import typer
 
+from keras_sa.scripts.user_errors import refuse_given
+
+FORMATS = {".keras": "keras", ".onnx": "onnx", ".xml": "openvino", ".tflite": "litert"}
+# Options by what they are for.
+SAVED_MODEL = (
+    "version",
+    "labels",
+    "top_k",
+    "from_logits",
+    "multi_label",
+    "server_files",
+    "fused",
+)
+IMAGES = ("image_size", "normalize", "mean", "std")
+
 
 def export(
+    context: typer.Context,
     model: Annotated[
         Path, typer.Argument(help="A .keras file, or the directory of a training.")
     ],
     output: Annotated[Path, typer.Argument(help="A model directory, or a file.")],
     format: Annotated[
-        str, typer.Option(help="saved_model, keras, onnx, litert or openvino.")
-    ] = "saved_model",
+        str | None,
+        typer.Option(
+            help="saved_model, keras, onnx, litert or openvino. "
+            "Defaults to what the file's name ends in."
+        ),
+    ] = None,
     precision: Annotated[
         str, typer.Option(help="float32, float16, bfloat16 or int8.")
     ] = "float32",
@@ -22,6 +42,13 @@ def export(
         Path | None, typer.Option(help="A text file with one label on each line.")
     ] = None,
     top_k: Annotated[int, typer.Option(help="Classes in an answer.")] = 5,
+    from_logits: Annotated[
+        bool | None,
+        typer.Option(help="Outputs still need a softmax or sigmoid, or not."),
+    ] = None,
+    multi_label: Annotated[
+        bool, typer.Option(help="Several classes an image: a sigmoid for each logit.")
+    ] = False,
     image_size: Annotated[
         int | None, typer.Option(help="For networks of free size.")
     ] = None,
@@ -45,16 +72,25 @@ def export(
     force: Annotated[bool, typer.Option(help="Replace what is there.")] = False,
 ) -> None:
     """Writes a trained classifier for TF Serving or for another runtime."""
-    from keras_sa import serving
-    from keras_sa.serving.formats.convert import WRITERS
-
-    formats = ["saved_model", *WRITERS]
+    format = format or FORMATS.get(output.suffix, "saved_model")
+    formats = ["saved_model", *FORMATS.values()]
     if format not in formats:
         raise ValueError(f"`--format` must be one of {formats}. Received: {format}")
+    if model.is_dir():
+        refuse_given(context, IMAGES, "a .keras file, since a training knows its own")
+    if not normalize:
+        refuse_given(context, ("mean", "std"), "a network without `--no-normalize`")
+    if format == "saved_model":
+        refuse_given(context, ["calibration"], "int8, which a SavedModel does not have")
+    else:
+        refuse_given(context, SAVED_MODEL, "a SavedModel")
+        if calibration is None:
+            refuse_given(context, IMAGES, "a SavedModel, or with `--calibration`")
+
+    from keras_sa import serving
+
     network, names, options = _load(model, image_size, normalize, mean, std)
     if format == "saved_model":
-        if calibration is not None:
-            raise ValueError("A SavedModel is not quantised: no `--calibration`.")
         if precision != "float32":
             # Fused first: what is folded is folded in float32.
             network = serving.fuse(network) if fused else network
@@ -66,6 +102,8 @@ def export(
             version,
             labels or names,
             top_k,
+            from_logits=from_logits,
+            multi_label=multi_label,
             fused=fused,
             warmup=server_files,
             force=force,
@@ -89,11 +127,6 @@ def _load(path, image_size, normalize, mean, std):
     from keras_sa.serving.image_input import normalization
 
     if path.is_dir():
-        if mean or std:
-            raise ValueError(
-                "`--mean` and `--std` are for a .keras file: a training knows its own. "
-                f"Received: {path}"
-            )
         network, settings = load_trained(path)
         prepare = image_options(settings)
         channels = prepare.pop("channels")
@@ -105,7 +138,7 @@ def _load(path, image_size, normalize, mean, std):
     options = {"image_size": size}
     if mean or std:
         channels = image_shape(network, size)[-1]
-        options["preprocess"] = normalization(channels, mean, std)
+        options["preprocess"] = normalization(channels, mean, std, network)
     if not normalize:
         options["preprocess"] = lambda images: images
     return network, None, options

@@ -1,7 +1,9 @@
 """The commands around a served model, as a user runs them."""
 
+import re
 import sys
 
+import keras
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -12,6 +14,10 @@ from serving_samples import image_file
 from serving_samples import photo
 from serving_samples import randomize
 from serving_samples import small_network
+
+from keras_sa.applications import sa_resnet
+from keras_sa.scripts.export import FORMATS
+from keras_sa.serving.formats.convert import WRITERS
 
 
 @pytest.fixture(scope="module")
@@ -53,6 +59,65 @@ def test_other_formats(trained, tmp_path, suffix, format):
     path = tmp_path / f"network{suffix}"
     run("export", trained / "model.keras", path, "--format", format)
     assert path.stat().st_size > 10_000
+    # The name says as much.
+    run("export", trained / "model.keras", tmp_path / f"other{suffix}")
+    assert (tmp_path / f"other{suffix}").is_file()
+
+
+def test_the_names_of_all_formats_are_known():
+    found = {suffix: WRITERS[format][1][0] for suffix, format in FORMATS.items()}
+    assert found == {suffix: suffix for suffix in FORMATS}
+    assert set(FORMATS.values()) == set(WRITERS)
+
+
+@pytest.mark.parametrize(
+    ("output", "options", "named"),
+    [
+        ("a.onnx", ["--labels", "none.txt"], "--labels.*a SavedModel alone"),
+        ("a.keras", ["--top-k", "5"], "--top-k"),
+        ("a.tflite", ["--version", "7", "--no-fused"], "--version, --no-fused"),
+        ("a.xml", ["--multi-label"], "--multi-label"),
+        ("a.onnx", ["--image-size", "32"], "--image-size.*--calibration"),
+        ("a", ["--calibration", "photos"], "--calibration.*int8"),
+        ("a", ["--no-normalize", "--mean", "0.5"], "--mean.*without `--no-normalize`"),
+    ],
+)
+def test_options_that_do_nothing_are_refused(trained, tmp_path, output, options, named):
+    arguments = [trained / "model.keras", tmp_path / output, *options]
+    found = run("export", *arguments, code=1).output
+    assert re.search(f"Error: .*{named}", found), found
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("option", ["--image-size=32", "--no-normalize", "--std=0.2"])
+def test_a_training_knows_how_its_images_are_prepared(trained, tmp_path, option):
+    found = run("export", trained, tmp_path / "a", option, code=1).output
+    assert f"Error: {option.split('=')[0]} would do nothing" in found
+    assert "a training knows its own" in found
+
+
+@pytest.mark.slow
+def test_logits_of_several_labels(tmp_path):
+    model = randomize(small_network(classifier_activation=None))
+    model.save(tmp_path / "model.keras")
+    run("export", tmp_path / "model.keras", tmp_path / "served", "--multi-label")
+    served = tf.saved_model.load(str(tmp_path / "served" / "1"))
+    images = np.stack([photo(32, 32)]).astype("float32")
+    np.testing.assert_allclose(
+        served.signatures["predict_images"](images=images)["probabilities"],
+        tf.nn.sigmoid(model(sa_resnet.preprocess_input(images))),
+        atol=1e-5,
+    )
+
+
+def test_means_are_refused_for_a_network_with_its_own(trained, tmp_path):
+    inputs = keras.Input((32, 32, 3))
+    x = keras.layers.Rescaling(1 / 255)(keras.layers.RandomFlip()(inputs))
+    x = tf.keras.models.load_model(trained / "model.keras")(x)
+    keras.Model(inputs, x).save(tmp_path / "model.keras")
+    options = [f"--{name}={value}" for name in ("mean", "std") for value in (0.1,) * 3]
+    arguments = [tmp_path / "model.keras", tmp_path / "served", *options]
+    assert "applied twice" in run("export", *arguments, code=1).output
 
 
 @pytest.mark.filterwarnings("ignore")
