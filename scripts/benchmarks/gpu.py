@@ -97,9 +97,6 @@ def gpu(
         for row in made:
             print(f"  {row}", flush=True)
         rows += made
-        # Whatever ends this early, the figures so far are kept.
-        if csv is not None:
-            _keep(rows, csv)
     report(f"ResNet-{depth}, {size}x{size}", [_text(row) for row in rows], csv)
     for line in ratios(rows):
         print(line)
@@ -197,7 +194,7 @@ def _golden():
     if not (CHECKOUT / "tests" / "golden").is_dir():
         print("The golden data is in a checkout only: not compared.")
         return []
-    options = ["-q", "-p", "no:xdist", "-n", "0", "-m", ""]
+    options = ["-q", "-n", "0", "-m", ""]
     return [Check("golden data", ["pytest", *GOLDEN_TESTS, *options], EXACT)]
 
 
@@ -242,3 +239,55 @@ def _run(job, limit):
         {"measured": job.title, "result": "measured", **row}
         for row in json.loads(lines[-1])
     ]
+
+
+def ratios(rows: list[dict]) -> list[str]:
+    """What the figures are measured for, as far as both sides were."""
+    speed = {
+        (row["measured"], row["batch"]): row["images/s"]
+        for row in rows
+        if "images/s" in row
+    }
+    ours = "training: sa, bfloat16, compiled"
+    pairs = {
+        "fit under mirrored / the compiled step": (f"{ours}, mirrored", ours),
+        "SA / plain, compiled steps": (ours, "training: plain, bfloat16, compiled"),
+        "SA under mirrored / published module in PyTorch, eager": (
+            f"{ours}, mirrored",
+            "training: PyTorch, sa, bfloat16",
+        ),
+        "SA under mirrored / plain ResNet in PyTorch, eager": (
+            f"{ours}, mirrored",
+            "training: PyTorch, plain, bfloat16",
+        ),
+        "exported fused SA / published module in PyTorch, float16": (
+            "inference: sa, float16, fused",
+            "inference: PyTorch, sa, float16",
+        ),
+        "exported fused SA / exported fused plain, float16": (
+            "inference: sa, float16, fused",
+            "inference: plain, float16, fused",
+        ),
+    }
+    batches = sorted({batch for _, batch in speed})
+    return [
+        f"images/s, batch {batch}: {name}: "
+        f"{speed[first, batch] / speed[second, batch]:.2f}"
+        for name, (first, second) in pairs.items()
+        for batch in batches
+        if (first, batch) in speed and (second, batch) in speed
+    ]
+
+
+def _text(row):
+    """A row of the table: every column, numbers rounded."""
+    columns = ("measured", "batch", "ms", "images/s", "peak MB", "first s", "result")
+    texts = {name: row.get(name, "") for name in columns}
+    return {
+        name: f"{value:.4g}" if isinstance(value, float) else str(value)
+        for name, value in texts.items()
+    }
+
+
+if __name__ == "__main__":
+    typer.run(gpu)

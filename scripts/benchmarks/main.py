@@ -8,6 +8,7 @@ import typer
 from keras_sa.scripts.benchmarks.attention import attention
 from keras_sa.scripts.benchmarks.detection import detection
 from keras_sa.scripts.benchmarks.formats import formats
+from keras_sa.scripts.benchmarks.gpu import gpu
 from keras_sa.scripts.benchmarks.input import input_pipeline
 from keras_sa.scripts.benchmarks.layer import layer
 from keras_sa.scripts.benchmarks.network import network
@@ -21,6 +22,7 @@ app.command()(attention)
 app.command()(formats)
 app.command("input")(input_pipeline)
 app.command()(serving)
+app.command()(gpu)
 app.command()(strategy)
 app.command()(detection)
 

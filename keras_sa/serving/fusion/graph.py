@@ -195,7 +195,9 @@ def copy_layer(layer, name: str, kind: type | None = None, **config):
         ValueError: If it can't be made of its config.
     """
     try:
-        copy = (kind or type(layer)).from_config({**layer.get_config(), "name": name, **config})
+        copy = (kind or type(layer)).from_config(
+            {**layer.get_config(), "name": name, **config}
+        )
     except (NotImplementedError, TypeError) as error:
         raise ValueError(
             f"The layer {layer.name!r} can't be copied: `{type(layer).__name__}` needs "
