@@ -194,7 +194,7 @@ def _golden():
     if not (CHECKOUT / "tests" / "golden").is_dir():
         print("The golden data is in a checkout only: not compared.")
         return []
-    options = ["-q", "-n", "0", "-m", ""]
+    options = ["-q", "-n", "0", "-m", "", "-W", "default"]
     return [Check("golden data", ["pytest", *GOLDEN_TESTS, *options], EXACT)]
 
 
