@@ -93,9 +93,8 @@ def export(
     if format == "saved_model":
         if precision != "float32":
             # Fused first: what is folded is folded in float32.
-            network = serving.fuse(network) if fused else network
-            network = serving.with_precision(network, precision, portable=False)
-            fused = False
+            network = serving.fuse(network, whole=True) if fused else network
+            network, fused = serving.with_precision(network, precision), False
         path = serving.export(
             network,
             output,

@@ -280,14 +280,47 @@ def set_functions(model: keras.Model, begin: Callable[[str], None], jit) -> None
 
         def make(force=False, kind=kind):
             begin(kind)
-            wanted = model.jit_compile
+            wanted, before = model.jit_compile, model.train_function
             object.__setattr__(model, "_jit_compile", wanted and jit)
             try:
-                return getattr(type(model), f"make_{kind}_function")(model, force)
+                getattr(type(model), f"make_{kind}_function")(model, force)
             finally:
                 object.__setattr__(model, "_jit_compile", wanted)
+            whole = model.run_eagerly or (wanted and jit)
+            if model.train_function is not before and not whole:
+                model.train_function = _without_waiting(model, model.train_function)
 
         object.__setattr__(model, f"make_{kind}_function", make)
+
+
+def _without_waiting(model, train_function):
+    """A function of an iterator that doesn't wait for the device after each step.
+
+    Keras asks the device whether there was a batch before it returns. On a GPU the
+    next step is then prepared while nothing is computed, a quarter of the time of a
+    compiled ResNet-50; here the iterator's end tells.
+    """
+    import tensorflow as tf
+    from keras.src.backend.tensorflow.trainer import reduce_per_replica
+
+    if model.steps_per_execution > 1:
+        return train_function
+    strategy = model.distribute_strategy
+
+    @tf.autograph.experimental.do_not_convert
+    def step(iterator):
+        outputs = strategy.run(model.train_step, args=(iterator.get_next(),))
+        return reduce_per_replica(outputs, strategy, reduction="auto")
+
+    step = tf.function(step, reduce_retracing=True, jit_compile=False)
+    iterators = (tf.data.Iterator, tf.distribute.DistributedIterator)
+
+    def run(iterator):
+        if isinstance(iterator, iterators):
+            return step(iterator)
+        return train_function(iterator)
+
+    return run
 
 
 def layers_without_jit(model: keras.Model) -> list[str]:

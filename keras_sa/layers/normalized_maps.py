@@ -73,13 +73,13 @@ def _gated(axes, inputs, mean, gain, base, slope, level):
     `slope * d + level`, `d` is the inputs' distance to their mean in the sample."""
     import tensorflow as tf
 
-    def maps(inputs):
+    def maps(inputs, mean):
         distance = tf.cast(inputs, gain.dtype) - mean
         y = gain * distance + base
         return distance, y, tf.sigmoid(slope * distance + level)
 
     def gradient(upstream):
-        distance, y, gate = maps(_after(upstream, inputs))
+        distance, y, gate = maps(*_after(upstream, inputs, mean))
         by_y = upstream * gate
         by_u = by_y * y * (1 - gate)
         # Of the distances: with large means, sums of products with the inputs cancel.
@@ -94,7 +94,7 @@ def _gated(axes, inputs, mean, gain, base, slope, level):
             by_level,
         )
 
-    _, y, gate = maps(inputs)
+    _, y, gate = maps(inputs, mean)
     return y * gate, gradient
 
 
@@ -121,10 +121,11 @@ def sample_moments(inputs, axes: tuple[int, int]):
         variance = _mean(tf.math.squared_difference(x, mean), axes)
 
         def gradient(by_mean, by_variance):
-            x = tf.cast(_after(by_variance, inputs), dtype)
+            x, center = _after(by_variance, inputs, mean)
+            x = tf.cast(x, dtype)
             shape = tf.shape(x)
             size = tf.cast(shape[axes[0]] * shape[axes[1]], dtype)
-            by_inputs = (x - mean) * (2 * by_variance / size) + by_mean / size
+            by_inputs = (x - center) * (2 * by_variance / size) + by_mean / size
             return tf.cast(by_inputs, inputs.dtype)
 
         return (mean, variance), gradient
@@ -132,16 +133,21 @@ def sample_moments(inputs, axes: tuple[int, int]):
     return moments(inputs)
 
 
-def _after(tensor, inputs):
-    """The inputs, but not before the tensor is there.
+def _after(tensor, inputs, mean):
+    """The inputs and their mean, but not before the tensor is there.
 
-    TensorFlow would compute what depends on the inputs alone on the way forward, and
-    keep it.
+    Compilers would compute what depends on them alone on the way forward, and keep
+    it. TensorFlow is kept from it by the order of its operations; XLA, which ignores
+    that, by a zero that is made of the tensor. (If that holds no number, the
+    gradient doesn't either.)
     """
     import tensorflow as tf
 
     with tf.control_dependencies([tensor]):
-        return tf.identity(inputs)
+        inputs = tf.identity(inputs)
+    value = tf.reshape(tensor, [-1])[:1]
+    zero = tf.reduce_sum(tf.where(tf.equal(value, value), 0.0, float("nan")))
+    return inputs, mean + tf.cast(zero, mean.dtype)
 
 
 # One axis after the other, see `AttentionLayer.spatial_mean`.

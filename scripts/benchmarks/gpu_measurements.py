@@ -154,9 +154,9 @@ def infer_saved_model(
         options = {"depth": depth, "attention": attention, "weights": None}
         model = build(options, shape)
     if fused and precision != "float32":
-        model, fused = serving.fuse(model), False
+        model, fused = serving.fuse(model, whole=True), False
     if precision != "float32":
-        model = serving.with_precision(model, precision, portable=False)
+        model = serving.with_precision(model, precision)
     with tempfile.TemporaryDirectory() as directory:
         path = serving.export(model, directory, fused=fused)
         loaded = tf.saved_model.load(str(path))

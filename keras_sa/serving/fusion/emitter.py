@@ -116,12 +116,14 @@ class Emitter:
         rules: Pairs of a layer class and a function of the emitter and a call. It
             returns what the call's output became, or `None` to leave it as it is.
         portable: See `fuse`.
+        whole: See `fuse`.
     """
 
-    def __init__(self, graph, report, rules, portable=True):
+    def __init__(self, graph, report, rules, portable=True, whole=False):
         self.graph = graph
         self.rules = rules
         self.portable = portable
+        self.whole_maps = whole
         self.report = report
         self.emitted = {}
         self.names = Counter()

@@ -151,3 +151,15 @@ class GateParameters:
     @property
     def order(self) -> np.ndarray:
         return np.concatenate([self.channel_branch, self.spatial_branch])
+
+    @property
+    def whole_weights(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Scale, shift and weight of the mean, for all channels."""
+        weight, bias = self.channel_weights
+        scale, shift = self.spatial_weights
+        zeros = np.zeros_like(weight)
+        position = np.argsort(self.order)
+        return tuple(
+            np.concatenate(halves)[position]
+            for halves in ((zeros, scale), (bias, shift), (weight, zeros))
+        )

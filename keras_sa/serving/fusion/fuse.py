@@ -37,7 +37,10 @@ class FusionReport:
 
 
 def fuse(
-    model: keras.Model, return_report: bool = False, portable: bool = True
+    model: keras.Model,
+    return_report: bool = False,
+    portable: bool = True,
+    whole: bool = False,
 ) -> keras.Model | tuple[keras.Model, FusionReport]:
     """Builds an equivalent network for inference.
 
@@ -64,6 +67,8 @@ def fuse(
         return_report: Whether to return a `FusionReport` too.
         portable: Whether the result runs on every backend and can be written in every
             format. If not, it is faster, on TensorFlow alone.
+        whole: Whether the two branches of an attention stay in one map, for
+            TensorFlow on GPUs: halves save arithmetic, whole maps save kernels.
 
     Returns:
         A functional `keras.Model` with the same inputs and outputs; with
@@ -80,6 +85,6 @@ def fuse(
     (None, 1000)
     """
     report = FusionReport()
-    fused = Emitter(trace(model), report, RULES, portable).build()
+    fused = Emitter(trace(model), report, RULES, portable, whole).build()
     fused.trainable = False
     return (fused, report) if return_report else fused

@@ -148,22 +148,37 @@ class NormalizingSpatialGate(TensorFlowSpatialGate):
 
 
 @keras.saving.register_keras_serializable(package="keras_sa")
-class SixteenBitSpatialGate(TensorFlowSpatialGate):
-    """The same for maps in 16 bits, for a GPU without XLA, where passes count.
+class WholeGate(TensorFlowSpatialGate):
+    """Both branches in one: for GPUs, where the number of kernels counts.
 
-    The variance is computed in float32, everything else of the map's size in 16 bits.
+    `x * sigmoid(scale * normalised(x) + weight * mean(x) + shift)`, with a scale of 0
+    for the channels that their mean gates, and a weight of 0 for the others. The
+    statistics are computed in float32 at least, all else in the maps' type.
+
+    Call arguments:
+        inputs: The maps.
     """
 
-    def call(self, inputs):
-        maps, mean = inputs
+    def build(self, input_shape):
+        super().build([input_shape])
+        channels = (self.channels_of(input_shape),)
+        self.weight = self.add_weight(shape=channels, name="weight")
+
+    def call(self, maps):
         dtype = self.statistics_dtype(maps)
-        scale, shift = (self.along_channels(ops.cast(v, dtype)) for v in self.weights)
-        x, mean = ops.cast(maps, dtype), ops.cast(mean, dtype)
+        x = ops.cast(maps, dtype)
+        scale, shift, weight = (
+            self.along_channels(ops.cast(v, dtype)) for v in self.weights
+        )
+        mean = self.spatial_mean(x)
         variance = self.spatial_mean(self.square_of_difference(x, mean))
         scale = scale * ops.rsqrt(variance + self.epsilon)
-        shift = ops.cast(shift - mean * scale, self.compute_dtype)
-        scale = ops.cast(scale, self.compute_dtype)
+        shift = shift + mean * (weight - scale)
+        scale, shift = (ops.cast(v, self.compute_dtype) for v in (scale, shift))
         return self.times_sigmoid(maps, maps * scale + shift)
+
+    def compute_output_shape(self, input_shape):
+        return tuple(input_shape)
 
 
 @keras.saving.register_keras_serializable(package="keras_sa")

@@ -182,22 +182,14 @@ def _uniquely_named(operations):
     return unique
 
 
-def copy_layer(layer, name: str, kind: type | None = None, **config):
+def copy_layer(layer, name: str, **config):
     """A layer with the same weights under a name, and other changes of its config.
-
-    Args:
-        layer: What is copied.
-        name: Of the copy.
-        kind: Class of the copy, with the same config. Defaults to the layer's.
-        **config: What else is different.
 
     Raises:
         ValueError: If it can't be made of its config.
     """
     try:
-        copy = (kind or type(layer)).from_config(
-            {**layer.get_config(), "name": name, **config}
-        )
+        copy = type(layer).from_config({**layer.get_config(), "name": name, **config})
     except (NotImplementedError, TypeError) as error:
         raise ValueError(
             f"The layer {layer.name!r} can't be copied: `{type(layer).__name__}` needs "

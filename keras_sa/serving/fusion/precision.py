@@ -4,17 +4,13 @@ from dataclasses import replace
 
 import keras
 
-from keras_sa.serving.fusion.gates import SixteenBitSpatialGate
-from keras_sa.serving.fusion.gates import SpatialGate
 from keras_sa.serving.fusion.graph import copy_layer
 from keras_sa.serving.fusion.graph import trace
 
 POLICIES = {"bfloat16": "mixed_bfloat16", "float16": "mixed_float16"}
 
 
-def with_precision(
-    model: keras.Model, precision: str, portable: bool = True
-) -> keras.Model:
+def with_precision(model: keras.Model, precision: str) -> keras.Model:
     """Copies a network so that its maps are in a 16-bit type.
 
     Weights and the statistics of attention layers stay in float32, and so do the
@@ -23,8 +19,6 @@ def with_precision(
     Args:
         model: A functional model.
         precision: `"bfloat16"` or `"float16"`.
-        portable: Whether the network runs on every backend. Otherwise the gates of a
-            fused network make fewer passes over their maps, on TensorFlow.
 
     Returns:
         A functional `keras.Model` with float32 inputs and outputs.
@@ -46,10 +40,7 @@ def with_precision(
             kept = isinstance(layer, keras.layers.Dense | keras.layers.Softmax)
             kept = kept or any(value in outputs for value in call.outputs)
             dtype = "float32" if kept else POLICIES[precision]
-            kind = None
-            if type(layer) is SpatialGate and not portable:
-                kind = SixteenBitSpatialGate
-            copies[id(layer)] = copy_layer(layer, layer.name, kind, dtype=dtype)
+            copies[id(layer)] = copy_layer(layer, layer.name, dtype=dtype)
     calls = [
         replace(call, layer=copies.get(id(call.layer), call.layer))
         for call in graph.calls

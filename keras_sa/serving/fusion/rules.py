@@ -21,6 +21,7 @@ from keras_sa.serving.fusion.gates import DivideByGate
 from keras_sa.serving.fusion.gates import NormalizingSpatialGate
 from keras_sa.serving.fusion.gates import SpatialGate
 from keras_sa.serving.fusion.gates import TensorFlowSpatialGate
+from keras_sa.serving.fusion.gates import WholeGate
 
 layers = keras.layers
 # Maps are the smaller the more channels they have. As measured on ResNet-50: halves of
@@ -104,6 +105,11 @@ def _shuffle_attention(emitter, call):
     emitter.report.gates.append(layer.name)
     gate = GateParameters.of(layer)
     convolution = convolution.outputs(gate.source)
+    if emitter.whole_maps:
+        branch = WholeGate(**_options(emitter, layer, ""), epsilon=layer.epsilon)
+        gated = branch(emitter.convolve(convolution))
+        branch.set_weights(gate.whole_weights)
+        return gated
     channel = _channel_branch(emitter, layer, convolution, gate)
     spatial = _spatial_branch(emitter, layer, convolution, gate)
     return Halves((channel, spatial), gate.order, layer.channel_axis)

@@ -19,19 +19,22 @@ from keras_sa.serving import fuse
 from keras_sa.serving import with_precision
 from keras_sa.serving.fusion import rules
 from keras_sa.serving.fusion.emitter import IDLE
+from keras_sa.serving.fusion.gates import WholeGate
 from keras_sa.study import AblatedShuffleAttention
 from keras_sa.study import register_ablations
 
+KINDS = [{}, {"portable": False}, {"whole": True}]
 ALL = "left as they are: none"
 
 
 def assert_equivalent(model, shape=(3, 32, 32, 3)):
-    """Checks the outputs of both kinds to 1e-4 of their deviation.
+    """Checks the outputs of all kinds to 1e-4 of their deviation.
 
     Returns the portable one and its report.
     """
     images = np.random.default_rng(1).standard_normal(shape).astype("float32")
-    assert_same_outputs(model, fuse(model, portable=False), images)
+    for kind in KINDS[1:]:
+        assert_same_outputs(model, fuse(model, **kind), images)
     fused, report = fuse(model, return_report=True)
     assert_same_outputs(model, fused, images)
     return fused, report
@@ -120,8 +123,8 @@ def test_images_of_one_colour():
     model = randomize(small_network(classifier_activation=None, blocks=(3, 2)))
     images = np.full((2, 32, 32, 3), [[[[300.0, 0.0, 2.0]]]], "float32")
     images[1] = 0
-    for portable in (True, False):
-        assert_same_outputs(model, fuse(model, portable=portable), images)
+    for kind in KINDS:
+        assert_same_outputs(model, fuse(model, **kind), images)
 
 
 def test_tensorflow_normalises_in_one_operation():
@@ -249,11 +252,11 @@ def test_maps_that_leave_the_network_have_their_channel_order():
     assert_equivalent(keras.Model(model.input, outputs))
 
 
-@pytest.mark.parametrize("portable", [True, False])
-def test_it_is_saved_and_loaded_and_shares_nothing(tmp_path, portable):
+@pytest.mark.parametrize("kind", KINDS, ids=str)
+def test_it_is_saved_and_loaded_and_shares_nothing(tmp_path, kind):
     model = randomize(small_network())
     before = [weight.numpy() for weight in model.weights]
-    fused = fuse(model, portable=portable)
+    fused = fuse(model, **kind)
     fused.save(tmp_path / "fused.keras")
     loaded = keras.saving.load_model(tmp_path / "fused.keras")
     images = np.random.default_rng(0).standard_normal((2, 32, 32, 3))
@@ -274,14 +277,28 @@ def test_mixed_precision_keeps_float32_statistics():
     np.testing.assert_allclose(fused(images), model(images, training=False), atol=0.05)
 
 
-@pytest.mark.parametrize("portable", [True, False])
-def test_channels_first(portable):
+def test_whole_maps_in_float16_have_float32_statistics():
+    gate = WholeGate(dtype="mixed_float16", data_format="channels_last")
+    exact = WholeGate(dtype="float64", data_format="channels_last")
+    # The squares of these deviations are more than float16 can hold.
+    maps = 300 * np.random.default_rng(0).standard_normal((2, 7, 7, 8))
+    maps = maps.astype("float16")
+    gate.build(maps.shape)
+    exact.build(maps.shape)
+    weights = np.random.default_rng(1).standard_normal((3, 8))
+    gate.set_weights(weights)
+    exact.set_weights(gate.get_weights())
+    np.testing.assert_allclose(gate(maps), exact(maps), rtol=2e-2, atol=0.5)
+
+
+@pytest.mark.parametrize("kind", KINDS, ids=str)
+def test_channels_first(kind):
     keras.config.set_image_data_format("channels_first")
     model = randomize(small_network(input_shape=(3, 32, 32)))
     images = np.random.default_rng(0).standard_normal((2, 3, 32, 32))
     expected = model.predict(images, verbose=0)
     # In a graph: called directly, some convolutions of TensorFlow are wrong.
-    actual = fuse(model, portable=portable).predict(images, verbose=0)
+    actual = fuse(model, **kind).predict(images, verbose=0)
     np.testing.assert_allclose(actual, expected, rtol=0, atol=1e-4 * expected.std())
 
 
