@@ -27,6 +27,7 @@ SAVED_CLASSES = {
         "ReorderChannels",
         "SpatialGate",
         "TensorFlowSpatialGate",
+        "WholeGate",
     ),
     "keras_sa.study.ablations": ("AblatedShuffleAttention",),
     "keras_sa.training.l2_sgd": ("L2SGD",),

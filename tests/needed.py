@@ -12,7 +12,7 @@ COMMANDS = {
         "fast-detection": ("faster_coco_eval", "hotcoco"),
         "keras-hub": ("keras_hub",),
         "litert": ("ai_edge_litert",),
-        "onnx": ("onnx", "onnxruntime"),
+        "onnx": ("onnx", "onnxruntime", "tf2onnx"),
         "openvino": ("nncf", "openvino"),
         "serve": ("kserve",),
         "serving": ("grpc", "tensorflow_serving"),
