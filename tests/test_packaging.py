@@ -90,6 +90,7 @@ def test_imports_from_the_checkout(tmp_path):
         assert Path(output.split()[1]) == ROOT / "applications" / "__init__.py"
 
 
+@pytest.mark.slow
 def test_importing_the_networks_costs_little_more_than_keras():
     # Counts modules, not seconds: what is imported is what costs.
     program = (

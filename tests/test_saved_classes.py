@@ -77,6 +77,7 @@ def test_every_registered_class_is_known():
     assert registered == {module: set(names) for module, names in SAVED_CLASSES.items()}
 
 
+@pytest.mark.slow
 def test_importing_imports_nothing_more():
     result = python(
         "import sys, keras; before = set(sys.modules); import keras_sa;"

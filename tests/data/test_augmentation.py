@@ -125,6 +125,7 @@ def test_operations_follow_the_seed_and_stay_in_range(image, number):
     assert deterministic == all(np.array_equal(results[0], r) for r in results)
 
 
+@pytest.mark.slow
 def test_rand_augment_takes_other_operations_for_other_images(image):
     chosen = operations(0.5)
     calls = tf.function(

@@ -566,6 +566,7 @@ def tfds_builder(folder):
     return builder
 
 
+@pytest.mark.slow
 def test_tfds_gives_the_same_batches(folder, monkeypatch):
     builder = tfds_builder(folder)
     monkeypatch.setattr(

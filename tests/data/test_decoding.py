@@ -156,7 +156,11 @@ def folder(tmp_path):
 
 @pytest.mark.parametrize(
     "name, training",
-    [*((name, True) for name in damaged()), ("no_end.jpg", False)],
+    [
+        ("garbage.jpg", True),
+        ("no_end.jpg", False),
+        *(pytest.param(name, True, marks=pytest.mark.slow) for name in damaged()),
+    ],
 )
 def test_stops_with_the_name_of_a_bad_image(folder, name, training):
     (folder / "a" / name).write_bytes(damaged()[name])

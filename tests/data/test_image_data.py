@@ -53,7 +53,9 @@ def cache(photos, tmp_path_factory):
     return path
 
 
-@pytest.fixture(params=["arrays", "folder", "records"])
+@pytest.fixture(
+    params=["arrays", "folder", pytest.param("records", marks=pytest.mark.slow)]
+)
 def data(request, arrays, photos, cache):
     source = {
         "arrays": arrays,

@@ -238,6 +238,7 @@ def test_one_class_is_refused(tmp_path):
         training_images(recipe, seed=0, batch_size=4)
 
 
+@pytest.mark.slow
 def test_augmentations_have_switches(tmp_path, arguments):
     changed = [
         *("--mixup", 0.2, "--cutmix", 1.0, "--label-smoothing", 0.1),

@@ -165,6 +165,7 @@ def test_xla_compiles_unless_a_layer_says_no(two, capsys):
         on_host(two, supports_jit=True).fit(data, shuffle=False, verbose=0)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("compiled", [True, False])
 def test_what_the_model_was_compiled_with_counts(two, compiled, capsys):
     with two.scope():

@@ -74,6 +74,7 @@ def test_any_batch_size_is_answered(signatures, count):
     assert signatures["features"](image_bytes=files)["features"].shape[0] == count
 
 
+@pytest.mark.slow
 def test_the_weights_are_stored_once(tmp_path):
     # Wide enough that the graph itself weighs little against them.
     model = small_network(attention=None, width=64)
@@ -124,6 +125,7 @@ def _fail(*args):
     raise RuntimeError("disk full")
 
 
+@pytest.mark.slow
 def test_force_replaces_a_version(model, tmp_path):
     (tmp_path / "7").mkdir()
     (tmp_path / "7" / "old").touch()
@@ -133,6 +135,7 @@ def test_force_replaces_a_version(model, tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["7"]
 
 
+@pytest.mark.slow
 def test_warmup_requests_appear_with_the_version(model, tmp_path, monkeypatch):
     needed("tensorflow_serving")
     from keras_sa.serving import export as export_module
@@ -159,6 +162,7 @@ def test_nothing_appears_if_the_extra_is_missing(model, tmp_path, monkeypatch):
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.slow
 def test_grey_models_with_logits_of_free_size(tmp_path):
     model = randomize(
         small_network(input_shape=(None, None, 1), classifier_activation=None)
@@ -179,6 +183,7 @@ def test_grey_models_with_logits_of_free_size(tmp_path):
     )
 
 
+@pytest.mark.slow
 def test_one_number_is_a_square_size(tmp_path):
     model = small_network(input_shape=(None, None, 3))
     path = export(model, tmp_path, image_size=24)
@@ -186,6 +191,7 @@ def test_one_number_is_a_square_size(tmp_path):
     assert served.inputs[0].shape.as_list() == [None, 24, 24, 3]
 
 
+@pytest.mark.slow
 def test_one_logit_becomes_the_probability_of_its_class(tmp_path):
     model = randomize(small_network(classes=1, classifier_activation=None))
     images = np.stack([photo(32, 32), photo(32, 32, seed=1)]).astype("float32")
@@ -279,6 +285,7 @@ def test_pixels_are_served_to_networks_that_take_them(tmp_path, start):
         np.testing.assert_allclose(result["probabilities"], expected, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_a_lambda_is_exported_as_it_is(tmp_path):
     inputs = keras.Input((32, 32, 3))
     x = keras.layers.Lambda(lambda x: x[:, ::2, ::2], name="half")(inputs)
@@ -292,6 +299,7 @@ def test_a_lambda_is_exported_as_it_is(tmp_path):
     assert path.is_dir()
 
 
+@pytest.mark.slow
 def test_a_nested_model_with_its_own_preprocessing(tmp_path):
     base = randomize(small_network(include_top=False, pooling="avg"))
     model = keras.Sequential(

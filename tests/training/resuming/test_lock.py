@@ -14,6 +14,7 @@ def hold(directory, held):
         signal.pause()
 
 
+@pytest.mark.slow
 def test_two_at_once_are_refused_until_one_is_killed(tmp_path):
     context = multiprocessing.get_context("spawn")
     held = context.Event()
