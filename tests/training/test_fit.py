@@ -282,6 +282,15 @@ class InterruptAt(keras.callbacks.Callback):
                 signal.raise_signal(signal.SIGINT)
 
 
+@pytest.fixture
+def python_hears_interrupts():
+    """Also where the tests run as a shell's background job, which ignores them."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("python_hears_interrupts")
 def test_an_interrupt_saves_and_says_so(tmp_path, capfd):
     with pytest.raises(Preempted) as stopped:
         interrupt = [InterruptAt(2)]
@@ -303,6 +312,7 @@ def test_a_job_that_ignores_interrupts_goes_on(tmp_path):
         signal.signal(signal.SIGINT, before)
 
 
+@pytest.mark.usefixtures("python_hears_interrupts")
 def test_interrupts_that_do_not_save(tmp_path):
     with pytest.raises(KeyboardInterrupt):
         fit(network(), images(), callbacks=[InterruptAt(1)], verbose=0)
