@@ -73,90 +73,42 @@ DOCSTRING = """Instantiates the SA-ResNet-{depth} architecture.
     """
 
 
-def SAResNet50(
-    include_top: bool = True,
-    weights: str | Path | None = "imagenet",
-    input_tensor=None,
-    input_shape: Sequence[int | None] | None = None,
-    pooling: str | None = None,
-    classes: int = 1000,
-    classifier_activation: str | Callable | None = "softmax",
-    name: str = "sa_resnet50",
-    *,
-    groups: int = 64,
-    shuffle: bool = True,
-) -> keras.Model:
-    return AttentionResNet(
-        50,
-        "sa",
-        include_top,
-        weights,
-        input_tensor,
-        input_shape,
-        pooling,
-        classes,
-        classifier_activation,
-        name,
-        attention_options={"groups": groups, "shuffle": shuffle},
-    )
+def _sa_resnet(depth: int, parameters: str):
+    """The builder of the network with so many layers."""
+    title = f"SAResNet{depth}"
+
+    def build(
+        include_top: bool = True,
+        weights: str | Path | None = "imagenet",
+        input_tensor=None,
+        input_shape: Sequence[int | None] | None = None,
+        pooling: str | None = None,
+        classes: int = 1000,
+        classifier_activation: str | Callable | None = "softmax",
+        name: str = f"sa_resnet{depth}",
+        *,
+        groups: int = 64,
+        shuffle: bool = True,
+    ) -> keras.Model:
+        return AttentionResNet(
+            depth,
+            "sa",
+            include_top,
+            weights,
+            input_tensor,
+            input_shape,
+            pooling,
+            classes,
+            classifier_activation,
+            name,
+            attention_options={"groups": groups, "shuffle": shuffle},
+        )
+
+    build.__name__ = build.__qualname__ = title
+    build.__doc__ = DOCSTRING.format(depth=depth, parameters=parameters)
+    return build
 
 
-def SAResNet101(
-    include_top: bool = True,
-    weights: str | Path | None = "imagenet",
-    input_tensor=None,
-    input_shape: Sequence[int | None] | None = None,
-    pooling: str | None = None,
-    classes: int = 1000,
-    classifier_activation: str | Callable | None = "softmax",
-    name: str = "sa_resnet101",
-    *,
-    groups: int = 64,
-    shuffle: bool = True,
-) -> keras.Model:
-    return AttentionResNet(
-        101,
-        "sa",
-        include_top,
-        weights,
-        input_tensor,
-        input_shape,
-        pooling,
-        classes,
-        classifier_activation,
-        name,
-        attention_options={"groups": groups, "shuffle": shuffle},
-    )
-
-
-def SAResNet152(
-    include_top: bool = True,
-    weights: str | Path | None = "imagenet",
-    input_tensor=None,
-    input_shape: Sequence[int | None] | None = None,
-    pooling: str | None = None,
-    classes: int = 1000,
-    classifier_activation: str | Callable | None = "softmax",
-    name: str = "sa_resnet152",
-    *,
-    groups: int = 64,
-    shuffle: bool = True,
-) -> keras.Model:
-    return AttentionResNet(
-        152,
-        "sa",
-        include_top,
-        weights,
-        input_tensor,
-        input_shape,
-        pooling,
-        classes,
-        classifier_activation,
-        name,
-        attention_options={"groups": groups, "shuffle": shuffle},
-    )
-
-
-SAResNet50.__doc__ = DOCSTRING.format(depth=50, parameters="25,557,740")
-SAResNet101.__doc__ = DOCSTRING.format(depth=101, parameters="44,550,684")
-SAResNet152.__doc__ = DOCSTRING.format(depth=152, parameters="60,195,052")
+SAResNet50 = _sa_resnet(50, "25,557,740")
+SAResNet101 = _sa_resnet(101, "44,550,684")
+SAResNet152 = _sa_resnet(152, "60,195,052")
