@@ -2,7 +2,6 @@
 
 import json
 import math
-import os
 import sys
 from collections.abc import Callable
 from collections.abc import Sequence
@@ -19,6 +18,7 @@ from keras_sa.training.cluster.strategy import is_chief
 from keras_sa.training.cluster.workers import Workers
 from keras_sa.training.fit import fit
 from keras_sa.training.resuming.lock import only_training
+from keras_sa.utils.files import replacing
 from keras_sa.utils.files import write_atomically
 
 MODEL = "model.keras"
@@ -187,12 +187,8 @@ class TrainingSession:
 
 def save_model(model: keras.Model, path: Path) -> None:
     """Saves a `.keras` file under another name, then renames it."""
-    temporary = path.with_name(f".{path.stem}.{os.getpid()}.keras")
-    try:
+    with replacing(path) as temporary:
         model.save(temporary)
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def load_finished(directory: str | Path, key: str) -> tuple[keras.Model, dict]:

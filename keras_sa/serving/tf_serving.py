@@ -6,6 +6,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 from keras_sa.utils.extras import require_extra
+from keras_sa.utils.files import replacing
 
 SIGNATURE = "predict_bytes"
 WARMUP_BATCHES = (1, 8)
@@ -143,13 +144,10 @@ def write_warmup(version: str | Path, name: str | None = None) -> Path:
     version = Path(version).resolve()
     name = name or version.parent.name
     path = version / "assets.extra" / "tf_serving_warmup_requests"
-    path.parent.mkdir(exist_ok=True)
     image = tf.io.encode_jpeg(tf.zeros((256, 256, 3), tf.uint8)).numpy()
-    temporary = path.with_suffix(".part")
-    with tf.io.TFRecordWriter(str(temporary)) as writer:
+    with replacing(path) as temporary, tf.io.TFRecordWriter(str(temporary)) as writer:
         for size in WARMUP_BATCHES:
             request = predict_request([image] * size, name)
             log = logs.PredictionLog(predict_log=logs.PredictLog(request=request))
             writer.write(log.SerializeToString())
-    temporary.replace(path)
     return path
