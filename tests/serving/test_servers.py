@@ -36,7 +36,6 @@ from keras_sa.serving.local_server import image_files
 from keras_sa.serving.local_server import latest_version
 
 ROOT = Path(__file__).parents[2]
-LANGUAGES = {"printf": "bash", "from pathlib": "python"}
 
 
 def expected_probabilities(signatures, files):
@@ -176,10 +175,8 @@ def test_kserve_answers_the_v1_protocol(kserve, signatures, tmp_path):
 
     (tmp_path / "photo.jpg").write_bytes(files[0])
     if shutil.which("curl"):
-        answer = json.loads(run_readme("printf", "bash", tmp_path, port))
+        answer = json.loads(run_curl_of_the_guide(tmp_path, port))
         assert answer["predictions"][0] == predictions[0]
-    label = run_readme("from pathlib", sys.executable, tmp_path, port)
-    assert label.strip() == predictions[0]["labels"][0]
     command = [sys.executable, str(ROOT / "scripts" / "client.py")]
     arguments = [str(tmp_path / "photo.jpg"), "--name=flowers", f"--url={url}"]
     result = subprocess.run(
@@ -188,20 +185,15 @@ def test_kserve_answers_the_v1_protocol(kserve, signatures, tmp_path):
     assert predictions[0]["labels"][0] in result.stdout
 
 
-def run_readme(start, interpreter, folder, port):
-    """Runs the README's example of a client that begins so, on `photo.jpg`."""
-    text = (ROOT / "README.md").read_text(encoding="utf-8")
-    example = text[text.index(f"```{LANGUAGES[start]}\n{start}") :]
-    example = example.split("\n", 1)[1].split("```")[0]
-    for name, here in (
-        ("2_10.jpg", "photo.jpg"),
-        ("digits", "flowers"),
-        ("8501", str(port)),
-    ):
+def run_curl_of_the_guide(folder, port):
+    """Runs the guide's request with curl, on `photo.jpg`."""
+    guide = (ROOT / "docs" / "guides" / "serving.md").read_text(encoding="utf-8")
+    example = guide[guide.index("printf ") :].split("```")[0]
+    for name, here in (("models/photos", "models/flowers"), ("8501", str(port))):
         assert name in example
         example = example.replace(name, here)
     result = subprocess.run(
-        [interpreter, "-c", example],
+        ["bash", "-c", example],
         cwd=folder,
         capture_output=True,
         text=True,
