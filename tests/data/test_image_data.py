@@ -54,7 +54,10 @@ def cache(photos, tmp_path_factory):
 
 
 @pytest.fixture(
-    params=["arrays", "folder", pytest.param("records", marks=pytest.mark.slow)]
+    params=[
+        "arrays",
+        *(pytest.param(kind, marks=pytest.mark.slow) for kind in ("folder", "records")),
+    ]
 )
 def data(request, arrays, photos, cache):
     source = {
@@ -80,6 +83,7 @@ def test_repeats_itself_and_resumes(data):
     assert_equal(whole[last:], batches(data, epoch=0, step=last, epochs=3))
 
 
+@pytest.mark.slow
 def test_random_layers_repeat_themselves_and_resume(arrays):
     data = load(arrays, image_size=10, batch_size=8, augmentation=EVERYTHING)
     whole = batches(data, epochs=1)

@@ -90,6 +90,7 @@ def predictions(trained, held_out):
     return trained.predict(dataset(SAMaskRCNN, split(*held_out, BATCH)), verbose=0)
 
 
+@pytest.mark.slow
 def test_training_lowers_every_part_of_the_loss(trained):
     losses = trained.history_of_losses
     parts = {"proposal_class_loss", "proposal_box_loss", "class_loss", "mask_loss"}
@@ -100,6 +101,7 @@ def test_training_lowers_every_part_of_the_loss(trained):
     assert last.pop("loss") == pytest.approx(sum(last.values()), rel=1e-3)
 
 
+@pytest.mark.slow
 def test_held_out_objects_are_found_with_their_class(predictions, held_out):
     _, targets = held_out
     objects = found = 0
@@ -118,6 +120,7 @@ def test_held_out_objects_are_found_with_their_class(predictions, held_out):
     assert found > 0.6 * objects
 
 
+@pytest.mark.slow
 def test_masks_tell_discs_from_boxes(predictions):
     sure = predictions["scores"] > 0.5
     masks, classes = predictions["masks"][sure], predictions["classes"][sure]
@@ -125,6 +128,7 @@ def test_masks_tell_discs_from_boxes(predictions):
     assert corners[classes == 1].mean() < corners[classes != 1].mean() - 0.1
 
 
+@pytest.mark.slow
 def test_predictions_are_as_documented(predictions, held_out):
     images, _ = held_out
     shapes = {name: value.shape for name, value in predictions.items()}
@@ -149,6 +153,7 @@ def test_predictions_are_as_documented(predictions, held_out):
         assert not predictions[name][~rows].any(), name
 
 
+@pytest.mark.slow
 def test_an_image_is_predicted_alike_in_every_batch(trained, held_out):
     images = np.concatenate([held_out[0][:2], np.zeros((1, 64, 96, 3), "float32")])
     images = images[[2, 0, 1]]
@@ -164,6 +169,7 @@ def test_an_image_is_predicted_alike_in_every_batch(trained, held_out):
             )
 
 
+@pytest.mark.slow
 def test_files_give_back_the_same_detector(trained, tmp_path, held_out):
     images, targets = held_out
     path = tmp_path / "detector.keras"
@@ -188,6 +194,7 @@ def test_files_give_back_the_same_detector(trained, tmp_path, held_out):
         np.testing.assert_array_equal(value, outputs[name], name)
 
 
+@pytest.mark.slow
 def test_image_weights_weigh_images(trained, held_out):
     images, targets = held_out
     images, targets = images[:4], {k: v[:4] for k, v in targets.items()}
@@ -207,6 +214,7 @@ def test_image_weights_weigh_images(trained, held_out):
     assert loss(slice(None), dict.fromkeys(targets, weights)) == expected
 
 
+@pytest.mark.slow
 def test_image_size_bounds_proposals_in_training(trained):
     outputs = trained(np.zeros((1, 64, 96, 3), "float32"), training=False)
     stage = trained.proposal_stage

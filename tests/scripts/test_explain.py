@@ -89,6 +89,7 @@ def test_a_network_that_takes_pixels_sees_what_it_learned(trained, tmp_path, dty
     assert abs(float(percent) / 100 - scores.max()) < {"float32": 0.01}.get(dtype, 1e-3)
 
 
+@pytest.mark.slow
 def test_a_bad_image_stops_or_is_left_out(trained, tmp_path):
     arguments = [trained, trained / "bad.png", trained / "photos", "--output", tmp_path]
     result = run("explain", *arguments, code=1)

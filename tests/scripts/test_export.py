@@ -41,6 +41,7 @@ def test_a_saved_model_for_tf_serving(trained, tmp_path):
     run("export", *arguments, "--force")
 
 
+@pytest.mark.slow
 def test_a_network_that_normalises_its_images_itself(trained, tmp_path):
     run("export", trained / "model.keras", tmp_path, "--no-normalize", "--no-fused")
     model = tf.keras.models.load_model(trained / "model.keras")
@@ -145,6 +146,7 @@ def test_an_image_of_the_calibration_that_is_none_is_named(trained, tmp_path):
     assert not (tmp_path / "network.onnx").exists()
 
 
+@pytest.mark.slow
 def test_a_grey_network_gets_its_normalisation(tmp_path):
     model = randomize(small_network(input_shape=(32, 32, 1)))
     model.save(tmp_path / "grey.keras")

@@ -95,6 +95,7 @@ def test_evaluation_is_that_of_the_training(trained, evaluation):
     assert evaluation["loss"] == pytest.approx(last["val_loss"], rel=1e-4)
 
 
+@pytest.mark.slow
 def test_evaluation_on_two_replicas_is_the_same(trained, evaluation):
     # 52 images leave the last batch of 50 with one for each replica.
     output = run(
@@ -163,6 +164,7 @@ def photos(path, splits, classes="0123456789"):
     return path
 
 
+@pytest.mark.slow
 def test_bad_images_of_training_and_validation_are_listed(tmp_path, trained):
     folder = photos(tmp_path / "photos", ("train", "test"))
     bad = {str(folder / split / "3" / "bad.png") for split in ("train", "test")}

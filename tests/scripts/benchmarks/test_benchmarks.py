@@ -81,6 +81,7 @@ def test_served_networks_are_collected_into_a_csv_and_a_png(tmp_path, monkeypatc
     assert (tmp_path / "latency.png").read_bytes().startswith(b"\x89PNG")
 
 
+@pytest.mark.slow
 def test_the_time_of_every_kind_of_operation(tmp_path, monkeypatch):
     monkeypatch.setattr(
         serving_plots, "random_images", lambda n: np.zeros((n, 32, 32, 3), "float32")

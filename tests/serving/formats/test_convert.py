@@ -130,6 +130,7 @@ def test_onnx_stores_every_weight_once(logits_model, tmp_path):
     assert sum(floats) == fuse(logits_model).count_params()
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")
 def test_unknown_layers_go_through_the_general_converter(tmp_path):
     for module in ("onnx", "onnxruntime", "tf2onnx"):

@@ -99,7 +99,7 @@ def test_the_compared_attentions_stay_and_are_reported(attention):
 
 
 @pytest.mark.parametrize("inputs", [1, 10_000])
-@pytest.mark.parametrize("channels", [1, 10_000])
+@pytest.mark.parametrize("channels", [1, pytest.param(10_000, marks=pytest.mark.slow)])
 def test_the_sizes_choose_the_speed_alone(monkeypatch, inputs, channels):
     monkeypatch.setattr(rules, "MANY_INPUTS", inputs)
     monkeypatch.setattr(rules, "FEW_CHANNELS", channels)

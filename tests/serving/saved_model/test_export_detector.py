@@ -146,6 +146,7 @@ def test_an_empty_batch_of_images_gives_an_empty_answer(served):
     assert found["masks"].shape == (0, 5, 28, 28)
 
 
+@pytest.mark.slow
 def test_the_classifiers_server_files_fit(served, model, tmp_path):
     logs = needed("tensorflow_serving.apis.prediction_log_pb2")
     path = write_warmup(export_detector(model, tmp_path / "shapes", sides=(64, 90)))
