@@ -465,7 +465,7 @@ def test_boxes_lie_on_photos_of_every_orientation(training, tmp_path):
     data = load(tmp_path, training=training, sides=(48, 64), **options)
     with pytest.warns(UserWarning, match="EXIF orientation [234]: its boxes") as said:
         ((images, targets),) = data.epoch()
-    assert len(said) == 1
+    assert [one.category for one in said].count(UserWarning) == 1
     lefts = targets["boxes"][:, 0, 0].numpy()
     assert set(lefts.round()) == ({8, 40} if training else {40})
     for image, (box,) in zip(images.numpy(), targets["boxes"].numpy(), strict=True):

@@ -198,6 +198,7 @@ def test_skips_and_reports_bad_images(folder, tmp_path, training):
     assert [file.name for file in report.parent.iterdir()] == ["bad.jsonl"]
 
 
+@pytest.mark.slow
 def test_one_report_for_training_and_validation_and_a_second_start(folder, tmp_path):
     report = tmp_path / "bad.jsonl"
     listed = set()
@@ -221,6 +222,7 @@ def test_one_report_for_training_and_validation_and_a_second_start(folder, tmp_p
         bad.write_bytes(encoded(picture(), "PNG"))
 
 
+@pytest.mark.slow
 def test_workers_have_a_report_each(folder, tmp_path):
     names = [str(folder / "a" / f"{number}.png") for number in range(3)]
     for name in names:

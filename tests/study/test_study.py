@@ -130,6 +130,7 @@ def test_compare_does_the_missing_runs(tmp_path):
     assert alone[2].split(",")[2:4] == after[3].split(",")[2:4]
 
 
+@pytest.mark.slow
 def test_compare_trains_equal_networks_once(tmp_path):
     compare(tmp_path, "--arm", "sa", "--arm", "sa_groups_8", "--seeds", "1")
     assert len((tmp_path / "runs.csv").read_text().splitlines()) == 1 + 1
@@ -152,6 +153,7 @@ def test_compare_says_that_data_is_missing(tmp_path):
     assert "Traceback" not in result.output
 
 
+@pytest.mark.slow
 def test_some_images_of_sorted_data_are_of_all_its_classes(tmp_path):
     """As a folder of photos has them: one class after the other."""
     labels = np.repeat([0, 1], 64)
@@ -181,6 +183,7 @@ def test_some_images_of_sorted_data_are_of_all_its_classes(tmp_path):
     assert f"| {model.count_params():,} |" in report
 
 
+@pytest.mark.slow
 def test_compare_can_hold_out_images_to_choose_by(tmp_path):
     held_out = ["--split", "validation", "--validation-fraction", "0.25"]
     compare(tmp_path, "--arm", "none", "--seeds", "1", *held_out)

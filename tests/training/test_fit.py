@@ -176,6 +176,7 @@ def test_early_stopping_remembers_after_a_restart(tmp_path):
     assert run(9).stopped_epoch == 3
 
 
+@pytest.mark.slow
 def test_another_callback_takes_no_memory_from_the_others(tmp_path):
     options = {"directory": tmp_path / "state", "verbose": 0}
     log = MetricsLog(tmp_path, 8)

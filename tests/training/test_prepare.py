@@ -84,6 +84,7 @@ def test_prepared_model_is_saved_as_it_was(tmp_path):
     )
 
 
+@pytest.mark.slow
 def test_model_compiled_again_is_still_prepared(two):
     with two.scope():
         model = network()
@@ -143,6 +144,7 @@ def scalar_loss(y_true, y_pred):
     return keras.ops.mean(keras.ops.square(y_true - y_pred))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("outputs", [1, 2])
 def test_a_scalar_loss_counts_as_the_mean_it_is(two, outputs):
     theirs = logs_of(tf.distribute.get_strategy(), "mse", outputs)

@@ -227,9 +227,8 @@ def test_what_is_behind_the_dense_layer_is_known_or_told(end, from_logits, activ
 SLOW = pytest.mark.slow
 
 
-@pytest.mark.parametrize(
-    "from_logits", [None, *(pytest.param(x, marks=SLOW) for x in (True, False))]
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("from_logits", [None, True, False])
 def test_several_labels_are_activated_one_by_one(tmp_path, from_logits):
     """And once, if the network does it itself."""
     activation = None if from_logits is None else keras.ops.sigmoid
@@ -260,7 +259,7 @@ STARTS = {
         "division",
         pytest.param("subtraction", marks=SLOW),
         pytest.param("behind augmentation", marks=SLOW),
-        "integers",
+        pytest.param("integers", marks=SLOW),
     ],
 )
 def test_pixels_are_served_to_networks_that_take_them(tmp_path, start):
