@@ -150,6 +150,21 @@ def test_equals_its_definition(name, training):
     np.testing.assert_allclose(outputs, expected, rtol=1e-4, atol=1e-5)
 
 
+def test_faint_maps_of_sge():
+    """Whose deviation is less than the epsilon that is added to it."""
+    x = 1e-3 * contracts.maps(3, 7, 6, 32)
+    layer = make("sge")
+    layer.build(x.shape)
+    contracts.randomize(layer)
+    weights = {weight.path: weight.numpy() for weight in layer.weights}
+    np.testing.assert_allclose(layer(x), sge(x, weights, False), rtol=1e-4)
+
+
+def test_reductions_are_the_published():
+    layers = (SqueezeExcitation(), CBAM(), BAM())
+    assert [layer.get_config()["ratio"] for layer in layers] == [16, 16, 16]
+
+
 @pytest.mark.parametrize("name", RIVALS)
 def test_gradients_reach_every_weight_and_are_finite(name):
     layer = make(name)

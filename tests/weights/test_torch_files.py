@@ -105,10 +105,28 @@ def test_the_program_of_these_tests_is_a_good_one(tmp_path):
         tensor(offset=1),
         tensor(size=-1),
         tensor(declared=5),
+        tensor().replace(b"storagec", b"storehac"),
+        tensor().replace(b"ctorch\nFloatStorage\n", b"X\x01\x00\x00\x00a"),
+        tensor().replace(b"ctorch\nFloatStorage\n", b"ctorch\nfloat99\n"),
+        tensor().replace(b"K\x04tQ", b"J\xff\xff\xff\xfftQ"),
+        tensor().replace(b"K\x04tQ", b"G\x40\x10\x00\x00\x00\x00\x00\x00tQ"),
+        tensor().replace(b"K\x04tQ", b"K\x04K\x01tQ"),
     ],
-    ids=["too long", "stride", "offset", "negative", "declared"],
+    ids=[
+        "too long",
+        "stride",
+        "offset",
+        "negative",
+        "declared",
+        "not a storage",
+        "a storage of no type",
+        "a storage of another type",
+        "less than nothing",
+        "a fraction",
+        "a view of a view",
+    ],
 )
-def test_a_view_beyond_its_storage_is_refused(tmp_path, program):
+def test_damaged_views_and_storages_are_refused(tmp_path, program):
     archive(tmp_path / "a.pth", program, _0=bytes(16))
     with pytest.raises(ValueError, match="damaged"):
         torch_files.load(tmp_path / "a.pth")
