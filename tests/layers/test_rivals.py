@@ -165,6 +165,23 @@ def test_reductions_are_the_published():
     assert [layer.get_config()["ratio"] for layer in layers] == [16, 16, 16]
 
 
+@pytest.fixture
+def channels_first():
+    keras.config.set_image_data_format("channels_first")
+    yield
+    keras.config.set_image_data_format("channels_last")
+
+
+@pytest.mark.parametrize("name", RIVALS)
+def test_what_is_said_of_the_channels_counts(name, channels_first):
+    """Not what the user has set for layers that say nothing."""
+    x = contracts.maps(2, 4, 4, 32)
+    layer = make(name, data_format="channels_last")
+    outputs = layer(x)
+    keras.config.set_image_data_format("channels_last")
+    np.testing.assert_allclose(layer(x), outputs, rtol=1e-6)
+
+
 @pytest.mark.parametrize("name", RIVALS)
 def test_gradients_reach_every_weight_and_are_finite(name):
     layer = make(name)

@@ -216,3 +216,17 @@ def test_the_file_format_promise():
     ]
     registered = keras.saving.get_registered_name(ShuffleAttention)
     assert registered == "keras_sa>ShuffleAttention"
+
+
+@pytest.mark.parametrize(
+    "shuffle, pre_shuffled", [(True, False), (True, True), (False, False)]
+)
+def test_the_gate_is_in_the_order_of_the_outputs(shuffle, pre_shuffled):
+    x = contracts.maps(2, 5, 4, 32)
+    layer = ShuffleAttention(4, shuffle=shuffle, pre_shuffled=pre_shuffled)
+    layer.build(x.shape)
+    contracts.randomize(layer)
+    outputs, gate = layer(x), layer.gate(x)
+    if shuffle and not pre_shuffled:
+        x = x.reshape(2, 5, 4, 2, 16).swapaxes(3, 4).reshape(x.shape)
+    np.testing.assert_allclose(outputs, x * gate, rtol=1e-5)

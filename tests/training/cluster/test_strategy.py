@@ -82,8 +82,14 @@ def test_cluster_must_be_said():
 
 @pytest.mark.parametrize(
     "text",
-    ["{", "[]", config(type="worker", index=2), config(type="boss", index=0)],
-    ids=["json", "list", "index", "job"],
+    [
+        "{",
+        "[]",
+        config(type="worker", index=2),
+        config(type="boss", index=0),
+        '{"cluster": {"worker": "a:1"}, "task": {"type": "worker", "index": 0}}',
+    ],
+    ids=["json", "list", "index", "job", "address"],
 )
 def test_malformed_tf_config_is_refused(text, monkeypatch):
     monkeypatch.setenv("TF_CONFIG", text)
