@@ -325,3 +325,10 @@ def test_tfds_without_a_connection_fails_at_once(tmp_path, monkeypatch):
     assert time.monotonic() - start < 5
     with pytest.raises(ValueError, match="no set of this name"):
         load("tfds:there_is_no_such_set")
+
+
+def test_arrays_can_not_be_copied_into_a_cache(tmp_path):
+    source = open_source((np.zeros((4, 8, 8, 3), "uint8"), np.arange(4)), "train")
+    with pytest.raises(ValueError, match="Only image files"):
+        write_cache(source, tmp_path / "cache")
+    assert not (tmp_path / "cache").exists()

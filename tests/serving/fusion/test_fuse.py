@@ -127,6 +127,27 @@ def test_images_of_one_colour():
         assert_same_outputs(model, fuse(model, **kind), images)
 
 
+@pytest.mark.parametrize("portable", [True, False])
+def test_halves_meet_at_the_end_alone(portable):
+    """Joined and divided in every block, they would cost what fusing saves."""
+    model = small_network()
+    fused = fuse(model, portable=portable)
+    kinds = Counter(type(layer).__name__ for layer in fused.layers)
+    assert kinds["Concatenate"] == kinds["ReorderChannels"] == 1
+    before = [layer for layer in model.layers if isinstance(layer, keras.layers.Add)]
+    assert kinds["Add"] > len(before)
+
+
+@pytest.mark.parametrize("strides, left", [(1, 0), (2, 1)])
+def test_a_padding_around_a_convolution_without_a_stride_is_its_own(strides, left):
+    inputs = keras.Input((8, 9, 3))
+    x = keras.layers.ZeroPadding2D(1)(inputs)
+    outputs = keras.layers.Conv2D(4, 3, strides=strides)(x)
+    fused, _ = assert_equivalent(keras.Model(inputs, outputs), (2, 8, 9, 3))
+    kinds = Counter(type(layer).__name__ for layer in fused.layers)
+    assert kinds["ZeroPadding2D"] == left
+
+
 def test_tensorflow_normalises_in_one_operation():
     if os.environ.get("TF_ENABLE_ONEDNN_OPTS") == "0":
         pytest.skip("needs oneDNN: set TF_ENABLE_ONEDNN_OPTS=1")
