@@ -188,6 +188,17 @@ def test_another_callback_takes_no_memory_from_the_others(tmp_path):
     assert [row["epoch"] for row in read_metrics(tmp_path)] == [1, 2, 3]
 
 
+def test_the_progress_bar_counts_epochs_and_steps(capsys):
+    fit(network(), images(), 2, verbose=2)
+    lines = capsys.readouterr().out.splitlines()
+    assert [line for line in lines if line.startswith("Epoch")] == [
+        "Epoch 1/2",
+        "Epoch 2/2",
+    ]
+    steps = len(list(images().epoch(0)))
+    assert sum(line.startswith(f"{steps}/{steps} - ") for line in lines) == 2
+
+
 def test_endless_data_is_refused():
     x = IMAGES.astype("float32")
     data = tf.data.Dataset.from_tensor_slices((x, LABELS)).batch(8).repeat()
