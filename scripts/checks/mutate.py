@@ -1,6 +1,6 @@
 """Do the tests notice small mistakes? A sample of mutants, each against its tests.
 
-    python scripts/checks/mutate.py --output results/mutants.csv
+    python scripts/checks/mutate.py --output results/mutation/mutants.csv
 
 A mutant is a copy of the checkout with one small change of one module
 (`scripts/checks/mutants.py`). The default tests of its room run on it until one

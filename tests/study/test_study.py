@@ -153,7 +153,6 @@ def test_compare_says_that_data_is_missing(tmp_path):
     assert "Traceback" not in result.output
 
 
-@pytest.mark.slow
 def test_some_images_of_sorted_data_are_of_all_its_classes(tmp_path):
     """As a folder of photos has them: one class after the other."""
     labels = np.repeat([0, 1], 64)

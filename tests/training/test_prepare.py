@@ -144,8 +144,7 @@ def scalar_loss(y_true, y_pred):
     return keras.ops.mean(keras.ops.square(y_true - y_pred))
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("outputs", [1, 2])
+@pytest.mark.parametrize("outputs", [1, pytest.param(2, marks=pytest.mark.slow)])
 def test_a_scalar_loss_counts_as_the_mean_it_is(two, outputs):
     theirs = logs_of(tf.distribute.get_strategy(), "mse", outputs)
     # The order of the sums differs.

@@ -73,7 +73,6 @@ def test_equals_plain_keras_on_four_replicas(name, single):
     check(name, 4, single, "float32")
 
 
-@pytest.mark.slow
 def test_overflow_in_one_replica_skips_the_step_everywhere(single):
     case = CASES["mixed_float16, overflow"]
     result = train(case, make_strategy("mirrored", replicas=2), prepared=True)

@@ -227,8 +227,9 @@ def test_what_is_behind_the_dense_layer_is_known_or_told(end, from_logits, activ
 SLOW = pytest.mark.slow
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("from_logits", [None, True, False])
+@pytest.mark.parametrize(
+    "from_logits", [None, *(pytest.param(x, marks=SLOW) for x in (True, False))]
+)
 def test_several_labels_are_activated_one_by_one(tmp_path, from_logits):
     """And once, if the network does it itself."""
     activation = None if from_logits is None else keras.ops.sigmoid
