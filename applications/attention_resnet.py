@@ -5,6 +5,8 @@ from collections.abc import Callable
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
+from typing import Literal
 
 import keras
 
@@ -13,6 +15,7 @@ from keras_sa.applications.pretrained import check_weights
 from keras_sa.layers import BatchNormalization
 from keras_sa.layers import ShuffleAttention
 from keras_sa.layers import get_attention
+from keras_sa.layers.tensor_types import Tensor
 
 BLOCKS = {50: (3, 4, 6, 3), 101: (3, 4, 23, 3), 152: (3, 8, 36, 3)}
 EXPANSION = 4
@@ -38,18 +41,18 @@ def AttentionResNet(
     attention: str | None = "sa",
     include_top: bool = True,
     weights: str | Path | None = None,
-    input_tensor=None,
+    input_tensor: keras.KerasTensor | None = None,
     input_shape: Sequence[int | None] | None = None,
-    pooling: str | None = None,
+    pooling: Literal["avg", "max"] | None = None,
     classes: int = 1000,
-    classifier_activation: str | Callable | None = "softmax",
+    classifier_activation: str | Callable[[Tensor], Tensor] | None = "softmax",
     name: str | None = None,
     *,
-    attention_options: dict | None = None,
+    attention_options: dict[str, Any] | None = None,
     blocks: Sequence[int] | None = None,
     width: int = 64,
     bottleneck_width: int | None = None,
-    stem: str = "imagenet",
+    stem: Literal["imagenet", "small"] = "imagenet",
 ) -> keras.Model:
     """Builds a ResNet "v1.5" with an attention layer in every bottleneck.
 

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import keras
 
@@ -69,7 +70,7 @@ def SARetinaNet(
     max_detections: int = 100,
     freeze: bool = True,
     name: str = "sa_retinanet",
-    **options,
+    **options: Any,
 ) -> keras.Model:
     from keras_sa.detection.retinanet import RetinaNet
 
@@ -97,7 +98,7 @@ def SAFasterRCNN(
     max_detections: int = 100,
     freeze: bool = True,
     name: str = "sa_faster_rcnn",
-    **options,
+    **options: Any,
 ) -> keras.Model:
     from keras_sa.detection.rcnn import RCNN
 
@@ -125,7 +126,7 @@ def SAMaskRCNN(
     max_detections: int = 100,
     freeze: bool = True,
     name: str = "sa_mask_rcnn",
-    **options,
+    **options: Any,
 ) -> keras.Model:
     return SAFasterRCNN(
         backbone,

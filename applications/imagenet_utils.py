@@ -5,10 +5,12 @@ from collections.abc import Sequence
 import keras
 import numpy as np
 
+from keras_sa.layers.tensor_types import DataFormat
+from keras_sa.layers.tensor_types import Tensor
 from keras_sa.utils.normalization import scale_and_shift
 
 
-def preprocess_input(x, data_format: str | None = None):
+def preprocess_input(x: Tensor, data_format: DataFormat | None = None) -> Tensor:
     """Normalises RGB images as the networks of this package expect them.
 
     `(x / 255 - mean) / std` with the ImageNet mean and standard deviation of each
@@ -54,7 +56,7 @@ def preprocess_input(x, data_format: str | None = None):
 
 
 def decode_predictions(
-    preds,
+    preds: np.ndarray,
     top: int = 5,
     class_names: Sequence[str] | None = None,
 ) -> list[list[tuple]]:

@@ -2,8 +2,11 @@
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import keras
+
+from keras_sa.layers.tensor_types import Tensor
 
 CLASSES = 1000
 
@@ -14,9 +17,9 @@ def check_weights(
     standard: bool,
     channels: int,
     classes: int | None,
-    classifier_activation: str | Callable | None,
+    classifier_activation: str | Callable[[Tensor], Tensor] | None,
     attention: str | None,
-    attention_options: dict,
+    attention_options: dict[str, Any],
 ) -> None:
     """Checks the argument `weights` of a builder against the others.
 

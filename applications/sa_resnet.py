@@ -3,12 +3,14 @@
 from collections.abc import Callable
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Literal
 
 import keras
 
 from keras_sa.applications.attention_resnet import AttentionResNet
 from keras_sa.applications.imagenet_utils import decode_predictions
 from keras_sa.applications.imagenet_utils import preprocess_input
+from keras_sa.layers.tensor_types import Tensor
 
 __all__ = [
     "SAResNet50",
@@ -80,11 +82,11 @@ def _sa_resnet(depth: int, parameters: str):
     def build(
         include_top: bool = True,
         weights: str | Path | None = "imagenet",
-        input_tensor=None,
+        input_tensor: keras.KerasTensor | None = None,
         input_shape: Sequence[int | None] | None = None,
-        pooling: str | None = None,
+        pooling: Literal["avg", "max"] | None = None,
         classes: int = 1000,
-        classifier_activation: str | Callable | None = "softmax",
+        classifier_activation: str | Callable[[Tensor], Tensor] | None = "softmax",
         name: str = f"sa_resnet{depth}",
         *,
         groups: int = 64,

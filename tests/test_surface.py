@@ -9,6 +9,21 @@ import pytest
 
 import keras_sa
 
+ROOMS = (
+    "applications",
+    "data",
+    "data.coco",
+    "detection",
+    "detection.evaluation",
+    "layers",
+    "recipes",
+    "serving",
+    "study",
+    "training",
+    "utils",
+    "visualization",
+    "weights",
+)
 ROOT = Path(keras_sa.__file__).resolve().parents[1]
 
 
@@ -36,3 +51,40 @@ def test_tests_that_the_security_policy_names_exist():
     text = (ROOT / "SECURITY.md").read_text()
     for path in re.findall(r"`((?:tests|scripts)/[\w/.]+)`", text):
         assert (ROOT / path).exists(), path
+
+
+def public_functions(name, value):
+    """The functions and methods, by name, that come with an exported name."""
+    if inspect.ismodule(value):
+        for each in value.__all__:
+            yield from public_functions(f"{name}.{each}", getattr(value, each))
+    elif inspect.isclass(value):
+        for kind in value.__mro__:
+            if kind.__module__.partition(".")[0] != "keras_sa":
+                continue
+            for each, member in vars(kind).items():
+                function = getattr(member, "fget", inspect.unwrap(member))
+                function = getattr(function, "__func__", function)
+                public = each in ("__init__", "__call__") or not each.startswith("_")
+                if public and inspect.isfunction(function):
+                    yield f"{name}.{each}", function
+    elif inspect.isfunction(value):
+        yield name, value
+
+
+@pytest.mark.parametrize("room", ROOMS)
+def test_public_signatures_say_the_types(room):
+    module = importlib.import_module(f"keras_sa.{room}")
+    bare = []
+    for exported in getattr(module, "__all__", ()):
+        for name, function in public_functions(exported, getattr(module, exported)):
+            signature = inspect.signature(function)
+            bare += [
+                f"{name}({parameter})"
+                for parameter in signature.parameters.values()
+                if parameter.annotation is parameter.empty
+                and parameter.name not in ("self", "cls")
+            ]
+            if signature.return_annotation is signature.empty:
+                bare.append(f"{name}() ->")
+    assert not bare

@@ -1,7 +1,9 @@
 """Images with labels as batches for training or evaluation."""
 
 import dataclasses
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -14,6 +16,10 @@ from keras_sa.data.preparation import Preparation
 from keras_sa.data.schedule import Schedule
 from keras_sa.data.schedule import Window
 from keras_sa.data.sources.source import IndexedSource
+from keras_sa.data.sources.source import Source
+
+if TYPE_CHECKING:
+    import tensorflow as tf
 
 
 @dataclass(frozen=True)
@@ -60,7 +66,7 @@ class ImageData:
             )
 
     @property
-    def source(self):
+    def source(self) -> Source:
         return self.schedule.source
 
     @property
@@ -98,11 +104,13 @@ class ImageData:
         bad_images = self.bad_images.of_worker(index)
         return dataclasses.replace(self, shard=(index, count), bad_images=bad_images)
 
-    def epoch(self, epoch: int = 0, step: int = 0):
+    def epoch(self, epoch: int = 0, step: int = 0) -> "tf.data.Dataset":
         """One epoch, or the rest of it from a step on: see `dataset`."""
         return self.dataset(epoch, step, epochs=1)
 
-    def dataset(self, epoch: int = 0, step: int = 0, epochs: int | None = None):
+    def dataset(
+        self, epoch: int = 0, step: int = 0, epochs: int | None = None
+    ) -> "tf.data.Dataset":
         """The batches from any point on.
 
         Args:
@@ -155,7 +163,9 @@ class ImageData:
         )
         return result.prefetch(2).with_options(options)
 
-    def input_fn(self, epoch: int = 0, step: int = 0, epochs: int | None = None):
+    def input_fn(
+        self, epoch: int = 0, step: int = 0, epochs: int | None = None
+    ) -> Callable[["tf.distribute.InputContext"], "tf.data.Dataset"]:
         """For `strategy.distribute_datasets_from_function`.
 
         Args:

@@ -1,11 +1,15 @@
 """What the detectors have in common."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import keras
 import tensorflow as tf
 
 from keras_sa import keras_hooks
+
+# Of the network: lists of maps, a map for each pyramid level.
+Outputs = dict[str, list[tf.Tensor]]
 
 
 class Detector(keras.Model):
@@ -43,8 +47,8 @@ class Detector(keras.Model):
         nms_threshold: float,
         max_detections: int,
         loss_names: Sequence[str],
-        **kwargs,
-    ):
+        **kwargs: Any,
+    ) -> None:
         check_environment()
         super().__init__(**kwargs)
         check_options(classes, score_threshold, nms_threshold, max_detections)
@@ -58,13 +62,18 @@ class Detector(keras.Model):
         self.backbone = backbone
         self.loss_parts = [keras.metrics.Mean(name=name) for name in loss_names]
 
-    def finish_building(self):
+    def finish_building(self) -> None:
         """To be called when all layers have been made."""
         # Under a strategy Keras would add the replicas' targets up, flags as well.
         keras_hooks.set_building(self)
         self.built = True
 
-    def compile(self, optimizer="rmsprop", loss=None, **kwargs):
+    def compile(
+        self,
+        optimizer: str | keras.optimizers.Optimizer = "rmsprop",
+        loss: None = None,
+        **kwargs: Any,
+    ) -> None:
         """Like `keras.Model.compile`, without a loss: the detector has its own.
 
         Raises:
@@ -80,10 +89,10 @@ class Detector(keras.Model):
             # Else the training step is traced twice, which takes a while.
             self.optimizer.build(self.trainable_variables)
 
-    def compile_from_config(self, config):
+    def compile_from_config(self, config: dict[str, Any]) -> None:
         self.compile(**keras.saving.deserialize_keras_object(config))
 
-    def backbone_maps(self, levels: Sequence[str]) -> dict:
+    def backbone_maps(self, levels: Sequence[str]) -> dict[str, keras.KerasTensor]:
         """Symbolic tensors like the backbone's maps of these levels.
 
         Raises:
@@ -105,18 +114,24 @@ class Detector(keras.Model):
             for level in levels
         }
 
-    def call(self, images, training=None):
+    def call(self, images: tf.Tensor, training: bool | None = None) -> Outputs:
         # Not as a part of the network: there `training=False` would be overridden.
         of_backbone = training if self.train_batch_norms else False
         maps = self.backbone(images, training=of_backbone)
         levels = self.network.input
         return self.network({level: maps[level] for level in levels}, training=training)
 
-    def losses_of(self, outputs, targets, weights, step) -> list:
+    def losses_of(
+        self,
+        outputs: Outputs,
+        targets: dict[str, tf.Tensor],
+        weights: tf.Tensor,
+        step: tf.Tensor,
+    ) -> list[tf.Tensor]:
         """The parts of the loss, in the order of `loss_names`."""
         raise NotImplementedError
 
-    def detections(self, outputs, size) -> dict:
+    def detections(self, outputs: Outputs, size: tf.Tensor) -> dict[str, tf.Tensor]:
         """Predictions, see `keras_sa.detection`.
 
         Args:
@@ -126,8 +141,13 @@ class Detector(keras.Model):
         raise NotImplementedError
 
     def compute_loss(
-        self, x=None, y=None, y_pred=None, sample_weight=None, training=True
-    ):
+        self,
+        x: tf.Tensor | None = None,
+        y: dict[str, tf.Tensor] | None = None,
+        y_pred: Outputs | None = None,
+        sample_weight: Any = None,
+        training: bool = True,
+    ) -> tf.Tensor:
         """The loss of a batch.
 
         Under a strategy it is this replica's part: the sum over the replicas is the
@@ -151,11 +171,11 @@ class Detector(keras.Model):
         # Regularisers are the same in all replicas.
         return tf.add_n([*losses, *(loss / replicas for loss in self.losses)])
 
-    def predict_step(self, data):
+    def predict_step(self, data: Any) -> dict[str, tf.Tensor]:
         images, _, _ = keras.utils.unpack_x_y_sample_weight(data)
         return self.detections(self(images, training=False), tf.shape(images)[1:3])
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {
             **super().get_config(),
             "backbone": keras.saving.serialize_keras_object(self.backbone),
@@ -167,7 +187,9 @@ class Detector(keras.Model):
         }
 
     @classmethod
-    def from_config(cls, config, custom_objects=None):
+    def from_config(
+        cls, config: dict[str, Any], custom_objects: dict[str, Any] | None = None
+    ) -> "Detector":
         backbone = keras.saving.deserialize_keras_object(
             config["backbone"], custom_objects
         )

@@ -1,11 +1,14 @@
 """Faster R-CNN and Mask R-CNN."""
 
+from typing import Any
+
 import keras
 import tensorflow as tf
 
 from keras_sa.detection import boxes as boxes_
 from keras_sa.detection.anchors import Anchors
 from keras_sa.detection.detector import Detector
+from keras_sa.detection.detector import Outputs
 from keras_sa.detection.feature_pyramid_network import feature_pyramid_network
 from keras_sa.detection.heads import MASK_SIZE
 from keras_sa.detection.heads import box_head
@@ -74,8 +77,8 @@ class RCNN(Detector):
         score_threshold: float = 0.05,
         nms_threshold: float = 0.5,
         max_detections: int = 100,
-        **kwargs,
-    ):
+        **kwargs: Any,
+    ) -> None:
         super().__init__(
             backbone,
             classes,
@@ -118,7 +121,13 @@ class RCNN(Detector):
         self.mask_head = mask_head(channels, classes, dtype) if masks else None
         self.finish_building()
 
-    def losses_of(self, outputs, targets, weights, step):
+    def losses_of(
+        self,
+        outputs: Outputs,
+        targets: dict[str, tf.Tensor],
+        weights: tf.Tensor,
+        step: tf.Tensor,
+    ) -> list[tf.Tensor]:
         if self.masks and "masks" not in targets:
             raise ValueError(
                 "Mask R-CNN is trained with masks: load the data with `mask_size=56`, "
@@ -134,7 +143,7 @@ class RCNN(Detector):
             losses.append(self._mask_loss(outputs, regions, weights))
         return losses
 
-    def detections(self, outputs, size):
+    def detections(self, outputs: Outputs, size: tf.Tensor) -> dict[str, tf.Tensor]:
         boxes = self.proposal_stage.propose(outputs, size, self.test_proposals)
         logits, deltas = self.box_head(self._cut(outputs, boxes, BOX_CELLS))
         shape = (-1, self.test_proposals, self.classes)
@@ -155,7 +164,7 @@ class RCNN(Detector):
             found["masks"] = self._masks(outputs, found)
         return found
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), **self.options}
 
     def _cut(self, outputs, boxes, size):

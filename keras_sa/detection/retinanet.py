@@ -1,11 +1,14 @@
 """RetinaNet."""
 
+from typing import Any
+
 import keras
 import tensorflow as tf
 
 from keras_sa.detection import boxes as boxes_
 from keras_sa.detection.anchors import Anchors
 from keras_sa.detection.detector import Detector
+from keras_sa.detection.detector import Outputs
 from keras_sa.detection.detector import flatten_levels
 from keras_sa.detection.feature_pyramid_network import feature_pyramid_network
 from keras_sa.detection.heads import dense_head
@@ -62,8 +65,8 @@ class RetinaNet(Detector):
         score_threshold: float = 0.05,
         nms_threshold: float = 0.5,
         max_detections: int = 100,
-        **kwargs,
-    ):
+        **kwargs: Any,
+    ) -> None:
         super().__init__(
             backbone,
             classes,
@@ -92,7 +95,13 @@ class RetinaNet(Detector):
         self.network = keras.Model(maps, outputs, name="network")
         self.finish_building()
 
-    def losses_of(self, outputs, targets, weights, step):
+    def losses_of(
+        self,
+        outputs: Outputs,
+        targets: dict[str, tf.Tensor],
+        weights: tf.Tensor,
+        step: tf.Tensor,
+    ) -> list[tf.Tensor]:
         anchors = tf.concat(self.anchors.of_maps(outputs["logits"]), 0)
 
         def match(image):
@@ -118,7 +127,7 @@ class RetinaNet(Detector):
             mean_of_all(absolute_error(deltas, wanted, positive), total),
         ]
 
-    def detections(self, outputs, size):
+    def detections(self, outputs: Outputs, size: tf.Tensor) -> dict[str, tf.Tensor]:
         anchors = self.anchors.of_maps(outputs["logits"])
         logits = flatten_levels(outputs["logits"], self.classes)
         deltas = flatten_levels(outputs["deltas"], 4)
@@ -141,5 +150,5 @@ class RetinaNet(Detector):
             self.score_threshold,
         )
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), **self.options}

@@ -1,6 +1,12 @@
 """What the attention layers have in common."""
 
+from typing import Any
+
 import keras
+
+from keras_sa.layers.tensor_types import DataFormat
+from keras_sa.layers.tensor_types import Shape
+from keras_sa.layers.tensor_types import Tensor
 
 
 class AttentionLayer(keras.layers.Layer):
@@ -17,7 +23,7 @@ class AttentionLayer(keras.layers.Layer):
         **kwargs: Base layer keyword arguments, such as `name` and `dtype`.
     """
 
-    def __init__(self, data_format: str | None = None, **kwargs):
+    def __init__(self, data_format: DataFormat | None = None, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         # Weights and statistics keep their precision under mixed policies.
         self.autocast = False
@@ -38,11 +44,11 @@ class AttentionLayer(keras.layers.Layer):
     def spatial_axes(self) -> tuple[int, int]:
         return (1, 2) if self.data_format == "channels_last" else (2, 3)
 
-    def statistics_dtype(self, inputs) -> str:
+    def statistics_dtype(self, inputs: Tensor) -> str:
         """At least float32, whatever the policy: sums over a map overflow float16."""
         return keras.backend.result_type(inputs.dtype, "float32")
 
-    def channels_of(self, input_shape) -> int:
+    def channels_of(self, input_shape: Shape) -> int:
         """The channel count of a `(batch, height, width, channels)`-like shape.
 
         Raises:
@@ -67,7 +73,7 @@ class AttentionLayer(keras.layers.Layer):
             )
         return channels
 
-    def spatial_mean(self, x):
+    def spatial_mean(self, x: Tensor) -> Tensor:
         """The mean over the map, with axes kept.
 
         One axis after the other: on a CPU TensorFlow reduces two middle axes at
@@ -77,34 +83,40 @@ class AttentionLayer(keras.layers.Layer):
             x = keras.ops.mean(x, axis=axis, keepdims=True)
         return x
 
-    def along_channels(self, vector):
+    def along_channels(self, vector: Tensor) -> Tensor:
         """A `(channels,)` tensor reshaped to broadcast against the inputs."""
         shape = [1, 1, 1, 1]
         shape[self.channel_axis] = -1
         return keras.ops.reshape(vector, shape)
 
-    def of_each_sample(self, vectors):
+    def of_each_sample(self, vectors: Tensor) -> Tensor:
         """A `(batch, channels)` tensor reshaped to broadcast against the inputs."""
         shape = [-1, 1, 1, 1]
         shape[self.channel_axis] = vectors.shape[-1]
         return keras.ops.reshape(vectors, shape)
 
-    def mean_vectors(self, x):
+    def mean_vectors(self, x: Tensor) -> Tensor:
         """The mean over the map as a `(batch, channels)` tensor."""
         return keras.ops.reshape(self.spatial_mean(x), (-1, x.shape[self.channel_axis]))
 
-    def maps_shape(self, channels):
+    def maps_shape(self, channels: int) -> tuple[int | None, ...]:
         """The shape of maps with this number of channels."""
         shape = [None, None, None, None]
         shape[self.channel_axis] = channels
         return tuple(shape)
 
-    def gated(self, inputs, gate):
+    def gated(self, inputs: Tensor, gate: Tensor) -> Tensor:
         """`inputs * gate` in the compute dtype."""
         dtype = self.compute_dtype
         return keras.ops.cast(inputs, dtype) * keras.ops.cast(gate, dtype)
 
-    def sublayer(self, kind: type[keras.layers.Layer], input_shape, *args, **kwargs):
+    def sublayer(
+        self,
+        kind: type[keras.layers.Layer],
+        input_shape: Shape,
+        *args: Any,
+        **kwargs: Any,
+    ) -> keras.layers.Layer:
         """A built layer that computes a part of the gate, in at least float32.
 
         Args:
@@ -118,7 +130,7 @@ class AttentionLayer(keras.layers.Layer):
         layer.build(input_shape)
         return layer
 
-    def multiply_adds(self, input_shape) -> int:
+    def multiply_adds(self, input_shape: Shape) -> int:
         """Multiply-adds for one image, by the rules of `keras_sa.utils.count_flops`.
 
         Args:
@@ -129,8 +141,8 @@ class AttentionLayer(keras.layers.Layer):
             "override `multiply_adds`."
         )
 
-    def compute_output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape: Shape) -> tuple[int | None, ...]:
         return tuple(input_shape)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "data_format": self.data_format}

@@ -1,6 +1,7 @@
 """The bottleneck attention module."""
 
 import math
+from typing import Any
 
 import keras
 from keras import ops
@@ -9,6 +10,9 @@ from keras_sa.layers.arguments import BATCH_NORM
 from keras_sa.layers.arguments import check_positive_integer
 from keras_sa.layers.arguments import hidden_units
 from keras_sa.layers.attention_layer import AttentionLayer
+from keras_sa.layers.tensor_types import DataFormat
+from keras_sa.layers.tensor_types import Shape
+from keras_sa.layers.tensor_types import Tensor
 
 
 @keras.saving.register_keras_serializable(package="keras_sa")
@@ -64,16 +68,16 @@ class BAM(AttentionLayer):
         self,
         ratio: int = 16,
         dilation: int = 4,
-        data_format: str | None = None,
-        **kwargs,
-    ):
+        data_format: DataFormat | None = None,
+        **kwargs: Any,
+    ) -> None:
         check_positive_integer("ratio", ratio)
         check_positive_integer("dilation", dilation)
         super().__init__(data_format=data_format, **kwargs)
         self.ratio = ratio
         self.dilation = dilation
 
-    def build(self, input_shape):
+    def build(self, input_shape: Shape) -> None:
         channels = self.channels_of(input_shape)
         hidden = hidden_units(channels, self.ratio)
         vectors = (None, hidden)
@@ -118,11 +122,11 @@ class BAM(AttentionLayer):
             name=name,
         )
 
-    def call(self, inputs, training=None):
+    def call(self, inputs: Tensor, training: bool | None = None) -> Tensor:
         x = ops.cast(inputs, self.statistics_dtype(inputs))
         return self.gated(x, self._gate(x, training))
 
-    def gate(self, inputs):
+    def gate(self, inputs: Tensor) -> Tensor:
         """The factors that the maps are multiplied with in inference mode, in 1..2.
 
         Args:
@@ -149,7 +153,7 @@ class BAM(AttentionLayer):
             x = ops.relu(norm(convolution(x), training=training))
         return self.spatial_expand(x)
 
-    def multiply_adds(self, input_shape) -> int:
+    def multiply_adds(self, input_shape: Shape) -> int:
         """The dense layers, convolutions, batch norms and their activations.
 
         The published table leaves out the average over the map: at 224x224 in a
@@ -162,7 +166,7 @@ class BAM(AttentionLayer):
         spatial = channels * hidden + 2 * 9 * hidden**2 + 3 * 4 * hidden + hidden + 1
         return channel + math.prod(input_shape) // channels * spatial
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {
             **super().get_config(),
             "ratio": self.ratio,

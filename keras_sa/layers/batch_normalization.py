@@ -5,6 +5,7 @@ from keras import ops
 
 from keras_sa.layers.normalized_maps import NormalizedMaps
 from keras_sa.layers.normalized_maps import sample_moments
+from keras_sa.layers.tensor_types import Tensor
 
 
 @keras.saving.register_keras_serializable(package="keras_sa")
@@ -37,7 +38,12 @@ class BatchNormalization(keras.layers.BatchNormalization):
     >>> x = ShuffleAttention(groups=8)(x)
     """
 
-    def call(self, inputs, training=None, mask=None):
+    def call(
+        self,
+        inputs: Tensor,
+        training: bool | None = None,
+        mask: Tensor | None = None,
+    ) -> Tensor:
         if not training or mask is not None or not self._can_share(inputs):
             return super().call(inputs, training=training, mask=mask)
         channel_axis = self.axis % 4
@@ -76,7 +82,7 @@ class BatchNormalization(keras.layers.BatchNormalization):
         )
         return outputs
 
-    def batch_moments(self, means, variances):
+    def batch_moments(self, means: Tensor, variances: Tensor) -> tuple[Tensor, Tensor]:
         """Mean and variance of the batch.
 
         Args:

@@ -1,6 +1,7 @@
 """The convolutional block attention module."""
 
 import math
+from typing import Any
 
 import keras
 from keras import ops
@@ -9,6 +10,9 @@ from keras_sa.layers.arguments import BATCH_NORM
 from keras_sa.layers.arguments import check_positive_integer
 from keras_sa.layers.arguments import hidden_units
 from keras_sa.layers.attention_layer import AttentionLayer
+from keras_sa.layers.tensor_types import DataFormat
+from keras_sa.layers.tensor_types import Shape
+from keras_sa.layers.tensor_types import Tensor
 
 
 @keras.saving.register_keras_serializable(package="keras_sa")
@@ -61,16 +65,16 @@ class CBAM(AttentionLayer):
         self,
         ratio: int = 16,
         kernel_size: int = 7,
-        data_format: str | None = None,
-        **kwargs,
-    ):
+        data_format: DataFormat | None = None,
+        **kwargs: Any,
+    ) -> None:
         check_positive_integer("ratio", ratio)
         check_positive_integer("kernel_size", kernel_size, odd=True)
         super().__init__(data_format=data_format, **kwargs)
         self.ratio = ratio
         self.kernel_size = kernel_size
 
-    def build(self, input_shape):
+    def build(self, input_shape: Shape) -> None:
         channels = self.channels_of(input_shape)
         hidden = hidden_units(channels, self.ratio)
         self.reduce = self.sublayer(
@@ -101,12 +105,12 @@ class CBAM(AttentionLayer):
             **BATCH_NORM,
         )
 
-    def call(self, inputs, training=None):
+    def call(self, inputs: Tensor, training: bool | None = None) -> Tensor:
         x = ops.cast(inputs, self.statistics_dtype(inputs))
         x = x * self._channel_gate(x)
         return self.gated(x, self._spatial_gate(x, training))
 
-    def gate(self, inputs):
+    def gate(self, inputs: Tensor) -> Tensor:
         """The factors that the maps are multiplied with in inference mode.
 
         Args:
@@ -134,7 +138,7 @@ class CBAM(AttentionLayer):
         )
         return ops.sigmoid(self.batch_norm(self.convolution(pooled), training=training))
 
-    def multiply_adds(self, input_shape) -> int:
+    def multiply_adds(self, input_shape: Shape) -> int:
         """Both poolings over the map, both passes of the MLP, the convolution.
 
         With the activations between the dense layers and the batch norm. The
@@ -146,7 +150,7 @@ class CBAM(AttentionLayer):
         channel = 2 * (values + 2 * channels * hidden + hidden)
         return channel + values // channels * (2 * self.kernel_size**2 + 2)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {
             **super().get_config(),
             "ratio": self.ratio,

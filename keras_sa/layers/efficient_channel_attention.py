@@ -1,12 +1,16 @@
 """The efficient channel attention layer of ECA-Net."""
 
 import math
+from typing import Any
 
 import keras
 from keras import ops
 
 from keras_sa.layers.arguments import check_positive_integer
 from keras_sa.layers.attention_layer import AttentionLayer
+from keras_sa.layers.tensor_types import DataFormat
+from keras_sa.layers.tensor_types import Shape
+from keras_sa.layers.tensor_types import Tensor
 
 
 @keras.saving.register_keras_serializable(package="keras_sa")
@@ -52,25 +56,25 @@ class EfficientChannelAttention(AttentionLayer):
     def __init__(
         self,
         kernel_size: int | None = None,
-        data_format: str | None = None,
-        **kwargs,
-    ):
+        data_format: DataFormat | None = None,
+        **kwargs: Any,
+    ) -> None:
         if kernel_size is not None:
             check_positive_integer("kernel_size", kernel_size, odd=True)
         super().__init__(data_format=data_format, **kwargs)
         self.kernel_size = kernel_size
 
-    def build(self, input_shape):
+    def build(self, input_shape: Shape) -> None:
         channels = self.channels_of(input_shape)
         size = self.kernel_size or _adaptive_size(channels)
         self.kernel = self.add_weight(
             shape=(size, 1, 1), initializer="glorot_uniform", name="kernel"
         )
 
-    def call(self, inputs):
+    def call(self, inputs: Tensor) -> Tensor:
         return self.gated(inputs, self.gate(inputs))
 
-    def gate(self, inputs):
+    def gate(self, inputs: Tensor) -> Tensor:
         """The factors that the maps are multiplied with.
 
         Args:
@@ -90,7 +94,7 @@ class EfficientChannelAttention(AttentionLayer):
         gate = ops.sigmoid(ops.squeeze(gate, -1))
         return self.of_each_sample(gate)
 
-    def multiply_adds(self, input_shape) -> int:
+    def multiply_adds(self, input_shape: Shape) -> int:
         """The average alone, as in the published table.
 
         It leaves out the convolution: `kernel_size` for each channel, in a
@@ -98,7 +102,7 @@ class EfficientChannelAttention(AttentionLayer):
         """
         return math.prod(input_shape)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "kernel_size": self.kernel_size}
 
 

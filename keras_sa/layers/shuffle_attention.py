@@ -1,12 +1,16 @@
 """The shuffle attention layer of SA-Net."""
 
 import math
+from typing import Any
 
 import keras
 from keras import ops
 
 from keras_sa.layers.attention_layer import AttentionLayer
 from keras_sa.layers.normalized_maps import left_on
+from keras_sa.layers.tensor_types import DataFormat
+from keras_sa.layers.tensor_types import Shape
+from keras_sa.layers.tensor_types import Tensor
 
 
 @keras.saving.register_keras_serializable(package="keras_sa")
@@ -74,11 +78,11 @@ class ShuffleAttention(AttentionLayer):
         groups: int = 64,
         shuffle: bool = True,
         epsilon: float = 1e-5,
-        data_format: str | None = None,
+        data_format: DataFormat | None = None,
         *,
         pre_shuffled: bool = False,
-        **kwargs,
-    ):
+        **kwargs: Any,
+    ) -> None:
         if not isinstance(groups, int) or isinstance(groups, bool) or groups < 1:
             raise ValueError(
                 "`groups` must be an integer of at least 1. "
@@ -99,7 +103,7 @@ class ShuffleAttention(AttentionLayer):
         self.epsilon = epsilon
         self.pre_shuffled = pre_shuffled
 
-    def build(self, input_shape):
+    def build(self, input_shape: Shape) -> None:
         channels = self.channels_of(input_shape)
         if channels % (2 * self.groups):
             half = channels // 2
@@ -130,7 +134,7 @@ class ShuffleAttention(AttentionLayer):
         self.gamma = self.add_weight(shape=size, initializer="ones", name="gamma")
         self.beta = self.add_weight(shape=size, initializer="zeros", name="beta")
 
-    def gate_parameters(self, dtype):
+    def gate_parameters(self, dtype: str) -> tuple[Tensor, Tensor, Tensor]:
         """Three `(channels,)` tensors in the order in which the channels arrive.
 
         The gate is `sigmoid(normalised * a + mean * b + c)`, where `normalised` is
@@ -156,7 +160,7 @@ class ShuffleAttention(AttentionLayer):
             self.along_channels(parameter) for parameter in ops.unstack(parameters)
         )
 
-    def call(self, inputs, training=None):
+    def call(self, inputs: Tensor, training: bool | None = None) -> Tensor:
         normalized = left_on(inputs) if training else None
         if normalized is not None and normalized.axes == self.spatial_axes:
             parameters = self.gate_parameters(normalized.mean.dtype)
@@ -174,7 +178,7 @@ class ShuffleAttention(AttentionLayer):
             outputs = self._interleave_halves(outputs)
         return outputs
 
-    def gate(self, inputs):
+    def gate(self, inputs: Tensor) -> Tensor:
         """The factors in 0..1 that the maps are multiplied with.
 
         Args:
@@ -214,7 +218,7 @@ class ShuffleAttention(AttentionLayer):
             x = ops.transpose(x, (0, 2, 1, 3))
         return ops.reshape(x, shape)
 
-    def multiply_adds(self, input_shape) -> int:
+    def multiply_adds(self, input_shape: Shape) -> int:
         """One for each value of the channel branch: its average, as published.
 
         The gate's own arithmetic is not in the published tables, and its true cost
@@ -222,7 +226,7 @@ class ShuffleAttention(AttentionLayer):
         """
         return math.prod(input_shape) // 2
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {
             **super().get_config(),
             "groups": self.groups,

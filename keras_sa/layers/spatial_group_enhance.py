@@ -1,12 +1,16 @@
 """The spatial group-wise enhance layer of SGE-Net."""
 
 import math
+from typing import Any
 
 import keras
 from keras import ops
 
 from keras_sa.layers.arguments import check_positive_integer
 from keras_sa.layers.attention_layer import AttentionLayer
+from keras_sa.layers.tensor_types import DataFormat
+from keras_sa.layers.tensor_types import Shape
+from keras_sa.layers.tensor_types import Tensor
 
 
 @keras.saving.register_keras_serializable(package="keras_sa")
@@ -57,9 +61,9 @@ class SpatialGroupEnhance(AttentionLayer):
         self,
         groups: int = 64,
         epsilon: float = 1e-5,
-        data_format: str | None = None,
-        **kwargs,
-    ):
+        data_format: DataFormat | None = None,
+        **kwargs: Any,
+    ) -> None:
         check_positive_integer("groups", groups)
         if not epsilon > 0:
             raise ValueError(
@@ -69,7 +73,7 @@ class SpatialGroupEnhance(AttentionLayer):
         self.groups = groups
         self.epsilon = epsilon
 
-    def build(self, input_shape):
+    def build(self, input_shape: Shape) -> None:
         channels = self.channels_of(input_shape)
         if channels % self.groups:
             fitting = [g for g in range(1, channels + 1) if channels % g == 0]
@@ -86,10 +90,10 @@ class SpatialGroupEnhance(AttentionLayer):
             shape=(self.groups,), initializer="ones", name="beta"
         )
 
-    def call(self, inputs):
+    def call(self, inputs: Tensor) -> Tensor:
         return self.gated(inputs, self.gate(inputs))
 
-    def gate(self, inputs):
+    def gate(self, inputs: Tensor) -> Tensor:
         """The factors that the maps are multiplied with.
 
         Args:
@@ -125,11 +129,11 @@ class SpatialGroupEnhance(AttentionLayer):
         grouped = ops.reshape(x, (shape[0], self.groups, x.shape[1] // self.groups, -1))
         return ops.reshape(ops.sum(grouped, 2), (shape[0], self.groups, *shape[2:]))
 
-    def multiply_adds(self, input_shape) -> int:
+    def multiply_adds(self, input_shape: Shape) -> int:
         """The average alone: products of maps and sigmoids are not counted."""
         return math.prod(input_shape)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {
             **super().get_config(),
             "groups": self.groups,

@@ -1,6 +1,7 @@
 """The squeeze-and-excitation layer."""
 
 import math
+from typing import Any
 
 import keras
 from keras import ops
@@ -8,6 +9,9 @@ from keras import ops
 from keras_sa.layers.arguments import check_positive_integer
 from keras_sa.layers.arguments import hidden_units
 from keras_sa.layers.attention_layer import AttentionLayer
+from keras_sa.layers.tensor_types import DataFormat
+from keras_sa.layers.tensor_types import Shape
+from keras_sa.layers.tensor_types import Tensor
 
 
 @keras.saving.register_keras_serializable(package="keras_sa")
@@ -47,12 +51,14 @@ class SqueezeExcitation(AttentionLayer):
       (Hu et al., CVPR 2018)
     """
 
-    def __init__(self, ratio: int = 16, data_format: str | None = None, **kwargs):
+    def __init__(
+        self, ratio: int = 16, data_format: DataFormat | None = None, **kwargs: Any
+    ) -> None:
         check_positive_integer("ratio", ratio)
         super().__init__(data_format=data_format, **kwargs)
         self.ratio = ratio
 
-    def build(self, input_shape):
+    def build(self, input_shape: Shape) -> None:
         channels = self.channels_of(input_shape)
         hidden = hidden_units(channels, self.ratio)
         self.reduce = self.sublayer(
@@ -66,10 +72,10 @@ class SqueezeExcitation(AttentionLayer):
             keras.layers.Dense, (None, hidden), channels, name="expand"
         )
 
-    def call(self, inputs):
+    def call(self, inputs: Tensor) -> Tensor:
         return self.gated(inputs, self.gate(inputs))
 
-    def gate(self, inputs):
+    def gate(self, inputs: Tensor) -> Tensor:
         """The factors that the maps are multiplied with.
 
         Args:
@@ -82,11 +88,11 @@ class SqueezeExcitation(AttentionLayer):
         gate = ops.sigmoid(self.expand(self.reduce(self.mean_vectors(x))))
         return self.of_each_sample(gate)
 
-    def multiply_adds(self, input_shape) -> int:
+    def multiply_adds(self, input_shape: Shape) -> int:
         """The average, the two dense layers and the activation between them."""
         channels = self.channels_of((None, *input_shape))
         hidden = hidden_units(channels, self.ratio)
         return math.prod(input_shape) + 2 * channels * hidden + hidden
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "ratio": self.ratio}

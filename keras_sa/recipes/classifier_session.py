@@ -4,6 +4,7 @@ import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import keras
 
@@ -108,7 +109,7 @@ class Session(TrainingSession):
         }
 
 
-def load_trained(directory: str | Path) -> tuple[keras.Model, dict]:
+def load_trained(directory: str | Path) -> tuple[keras.Model, dict[str, Any]]:
     """The classifier of a finished training and how its images are prepared.
 
     Args:

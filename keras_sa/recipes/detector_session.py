@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import keras
 
@@ -62,7 +63,7 @@ def _plain(value):
     return dict(value) if isinstance(value, Mapping) else vars(value)
 
 
-def load_detector(directory: str | Path) -> tuple[keras.Model, dict]:
+def load_detector(directory: str | Path) -> tuple[keras.Model, dict[str, Any]]:
     """The detector of a finished training and how its images are prepared.
 
     Args:

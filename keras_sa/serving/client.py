@@ -6,6 +6,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Sequence
 from http.client import HTTPException
+from typing import Any
 from urllib.parse import quote
 from urllib.parse import urlsplit
 
@@ -26,7 +27,7 @@ def predict_rest(
     name: str,
     url: str = "http://127.0.0.1:8501",
     timeout: float = TIMEOUT,
-) -> list[dict]:
+) -> list[dict[str, Any]]:
     """Classifies image files with the v1 REST protocol.
 
     Args:
@@ -65,7 +66,7 @@ def predict_grpc(
     name: str,
     address: str = "127.0.0.1:8500",
     timeout: float = TIMEOUT,
-) -> list[dict]:
+) -> list[dict[str, Any]]:
     """Classifies image files with TF Serving's gRPC protocol.
 
     Args:
@@ -99,7 +100,7 @@ def predict_grpc(
     return as_predictions(outputs)
 
 
-def as_predictions(outputs: dict) -> list[dict]:
+def as_predictions(outputs: dict) -> list[dict[str, Any]]:
     """The outputs of a signature, one dictionary for each image."""
     columns = {}
     for key, values in outputs.items():

@@ -1,5 +1,7 @@
 """Shuffle attention with a part left out, for studies of what the part is good for."""
 
+from typing import Any
+
 import keras
 import numpy as np
 from keras import ops
@@ -8,6 +10,7 @@ from keras_sa.layers import ShuffleAttention
 from keras_sa.layers import attention_names
 from keras_sa.layers import register_attention
 from keras_sa.layers.shuffled_order import shuffled_order
+from keras_sa.layers.tensor_types import Tensor
 
 ABLATED = "sa_ablated"
 # The sigmoid of it is 1 in float32: the gate is open.
@@ -32,7 +35,7 @@ class AblatedShuffleAttention(ShuffleAttention):
 
     PARTS = ("norm", "channel_branch", "spatial_branch")
 
-    def __init__(self, without: str, **kwargs):
+    def __init__(self, without: str, **kwargs: Any) -> None:
         if without not in self.PARTS:
             raise ValueError(
                 f"`without` must be one of {self.PARTS}. Received: without={without!r}"
@@ -40,7 +43,7 @@ class AblatedShuffleAttention(ShuffleAttention):
         super().__init__(**kwargs)
         self.without = without
 
-    def gate_parameters(self, dtype):
+    def gate_parameters(self, dtype: str) -> tuple[Tensor, Tensor, Tensor]:
         a, b, c = super().gate_parameters(dtype)
         if self.without == "norm":
             return a, b, c
@@ -62,7 +65,7 @@ class AblatedShuffleAttention(ShuffleAttention):
             return super()._scale_and_level(mean, variance, a, b, c)
         return a, mean * (a + b) + c
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "without": self.without}
 
 

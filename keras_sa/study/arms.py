@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from dataclasses import field
 from types import MappingProxyType
+from typing import Any
 
 from keras_sa.layers import attention_names
 from keras_sa.study.ablations import ABLATED
@@ -25,7 +26,7 @@ class Arm:
     """
 
     attention: str | None
-    options: Mapping = field(default_factory=lambda: MappingProxyType({}))
+    options: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))
 
 
 # What a study compares unless told otherwise.

@@ -1,6 +1,7 @@
 """Training one network from many seeds at the price of one tracing."""
 
 from collections.abc import Callable
+from typing import Any
 
 import keras
 
@@ -23,8 +24,8 @@ class RepeatedTraining:
         self,
         build: Callable[[], keras.Model],
         optimizer: Callable[[], keras.optimizers.Optimizer],
-        **options,
-    ):
+        **options: Any,
+    ) -> None:
         self._build = build
         self._model = build()
         self._optimizer = optimizer()

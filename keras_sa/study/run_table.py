@@ -4,6 +4,7 @@ import csv
 import json
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from keras_sa.utils.files import replacing
 
@@ -22,14 +23,16 @@ class RunTable:
             is not a table of these columns.
     """
 
-    def __init__(self, directory: str | Path, settings: dict, columns: Sequence[str]):
+    def __init__(
+        self, directory: str | Path, settings: dict[str, Any], columns: Sequence[str]
+    ) -> None:
         self.directory = Path(directory)
         self.columns = tuple(columns)
         self.path = self.directory / "runs.csv"
         self._check_settings(settings)
         self.rows = self._read()
 
-    def add(self, row: dict) -> None:
+    def add(self, row: dict[str, Any]) -> None:
         """Adds a run; a kill at any moment leaves the old or the new file."""
         self.rows.append({name: str(row[name]) for name in self.columns})
         with replacing(self.path) as path, path.open("w", newline="") as file:

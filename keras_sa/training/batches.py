@@ -2,24 +2,42 @@
 
 from collections.abc import Callable
 from numbers import Integral
+from typing import TYPE_CHECKING
 from typing import Any
 from typing import Protocol
+from typing import TypeAlias
 from typing import runtime_checkable
 
 import keras
 
 from keras_sa import keras_hooks
 
+if TYPE_CHECKING:
+    import tensorflow as tf
+
 
 @runtime_checkable
 class EpochData(Protocol):
     """Batches that are a function of epoch and step, such as `keras_sa.data` makes."""
 
-    batch_size: int
-    steps_per_epoch: int
+    @property
+    def batch_size(self) -> int:
+        """The global batch."""
 
-    def input_fn(self, epoch: int = 0, step: int = 0, epochs: int | None = None):
+    @property
+    def steps_per_epoch(self) -> int:
+        """How many batches an epoch has."""
+
+    def input_fn(
+        self, epoch: int = 0, step: int = 0, epochs: int | None = None
+    ) -> Callable[["tf.distribute.InputContext"], "tf.data.Dataset"]:
         """For `strategy.distribute_datasets_from_function`."""
+
+
+# What a training takes, see `Batches`.
+TrainingData: TypeAlias = (
+    "EpochData | tf.data.Dataset | Callable[[int], tf.data.Dataset]"
+)
 
 
 class Batches:
@@ -39,11 +57,11 @@ class Batches:
 
     def __init__(
         self,
-        data,
-        strategy,
+        data: TrainingData,
+        strategy: "tf.distribute.Strategy",
         class_weight: dict[int, float] | None = None,
         steps_per_execution: int = 1,
-    ):
+    ) -> None:
         import tensorflow as tf
 
         if not isinstance(data, EpochData | tf.data.Dataset | Callable):

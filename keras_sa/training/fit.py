@@ -3,11 +3,13 @@
 from collections.abc import Sequence
 from contextlib import nullcontext
 from pathlib import Path
+from typing import Literal
 
 import keras
 
 from keras_sa import keras_hooks
 from keras_sa.training.batches import Batches
+from keras_sa.training.batches import TrainingData
 from keras_sa.training.labels import check_classes
 from keras_sa.training.labels import labels_in_range
 from keras_sa.training.loss_watch import LossWatch
@@ -23,19 +25,19 @@ from keras_sa.utils.input_scaling import takes_pixels
 
 def fit(
     model: keras.Model,
-    data,
+    data: TrainingData,
     epochs: int = 1,
     *,
-    validation_data=None,
+    validation_data: "TrainingData | None" = None,
     validation_freq: int = 1,
     callbacks: Sequence[keras.callbacks.Callback] | None = None,
     class_weight: dict[int, float] | None = None,
-    verbose: int | str = "auto",
+    verbose: int | Literal["auto"] = "auto",
     directory: str | Path | None = None,
     save_every: int | None = None,
     resume_learning_rate: bool = True,
     synchronized: bool = True,
-    jit_compile: bool | str = "auto",
+    jit_compile: bool | Literal["auto"] = "auto",
 ) -> keras.callbacks.History:
     """Trains like `model.fit`, and goes on where an earlier call stopped.
 

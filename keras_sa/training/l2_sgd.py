@@ -1,7 +1,11 @@
 """The optimizer of the published recipe."""
 
+from typing import Any
+
 import keras
 from keras import ops
+
+from keras_sa.layers.tensor_types import Tensor
 
 
 @keras.saving.register_keras_serializable(package="keras_sa")
@@ -36,13 +40,13 @@ class L2SGD(keras.optimizers.SGD):
 
     def __init__(
         self,
-        learning_rate=0.1,
+        learning_rate: float | keras.optimizers.schedules.LearningRateSchedule = 0.1,
         momentum: float = 0.9,
         l2: float = 1e-4,
         nesterov: bool = False,
         name: str = "l2_sgd",
-        **kwargs,
-    ):
+        **kwargs: Any,
+    ) -> None:
         if l2 < 0:
             raise ValueError(f"`l2` must be at least 0. Received: l2={l2}")
         if kwargs.get("weight_decay"):
@@ -56,7 +60,9 @@ class L2SGD(keras.optimizers.SGD):
         )
         self.l2 = l2
 
-    def update_step(self, gradient, variable, learning_rate):
+    def update_step(
+        self, gradient: Tensor, variable: keras.Variable, learning_rate: Tensor | float
+    ) -> None:
         learning_rate = ops.cast(learning_rate, variable.dtype)
         step = ops.add(ops.cast(gradient, variable.dtype), self.l2 * variable)
         if self.momentum:
@@ -65,5 +71,5 @@ class L2SGD(keras.optimizers.SGD):
             step = step + self.momentum * velocity if self.nesterov else velocity
         self.assign_sub(variable, learning_rate * step)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "l2": self.l2}

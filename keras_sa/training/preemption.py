@@ -17,11 +17,11 @@ class Preempted(SystemExit):
     As a `SystemExit` it ends a program with `EXIT_PREEMPTED` unless it is caught.
     """
 
-    def __init__(self, message: str):
+    def __init__(self, message: str) -> None:
         super().__init__(EXIT_PREEMPTED)
         self.message = message
 
-    def __str__(self):
+    def __str__(self) -> str:
         return self.message
 
 

@@ -1,6 +1,7 @@
 """Making a compiled model's `fit`, `evaluate` and `predict` right on many devices."""
 
 import functools
+from typing import Literal
 
 import keras
 
@@ -15,7 +16,9 @@ SEED_STEP = 1_000_003
 
 
 def prepare(
-    model: keras.Model, synchronized: bool = True, jit_compile: bool | str = "auto"
+    model: keras.Model,
+    synchronized: bool = True,
+    jit_compile: bool | Literal["auto"] = "auto",
 ) -> keras.Model:
     """Makes training under a `tf.distribute` strategy give one device's result.
 
@@ -74,7 +77,9 @@ def prepare(
 
 
 def prepare_steps(
-    model: keras.Model, synchronized: bool = True, jit_compile: bool | str = "auto"
+    model: keras.Model,
+    synchronized: bool = True,
+    jit_compile: bool | Literal["auto"] = "auto",
 ) -> Compilation:
     """Does what `prepare` does, and returns what decides over XLA."""
     if jit_compile not in (True, False, "auto"):

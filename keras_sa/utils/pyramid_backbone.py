@@ -1,5 +1,7 @@
 """A backbone whose maps are known by their level."""
 
+from typing import Any
+
 import keras
 
 
@@ -28,7 +30,13 @@ class PyramidBackbone(keras.Model):
     """
 
     # The arguments of a functional model, so that Keras rebuilds it as one.
-    def __init__(self, inputs, outputs, name=None, **kwargs):
+    def __init__(
+        self,
+        inputs: keras.KerasTensor,
+        outputs: dict[str, keras.KerasTensor],
+        name: str | None = None,
+        **kwargs: Any,
+    ) -> None:
         if not isinstance(outputs, dict) or not all(map(_is_level, outputs)):
             raise ValueError(
                 '`outputs` must be a dict of levels to tensors, such as {"P2": ...}. '
@@ -37,7 +45,7 @@ class PyramidBackbone(keras.Model):
         super().__init__(inputs=inputs, outputs=outputs, name=name, **kwargs)
 
     @property
-    def pyramid_outputs(self) -> dict:
+    def pyramid_outputs(self) -> dict[str, keras.KerasTensor]:
         """The symbolic output of every level."""
         return dict(self.output)
 

@@ -1,14 +1,20 @@
 """Figures without a display, and what is drawn on them."""
 
+from typing import TYPE_CHECKING
+
 import keras
 import numpy as np
 
+from keras_sa.layers.tensor_types import DataFormat
 from keras_sa.utils.extras import require_extra
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 EXTRA = "visualization"
 
 
-def new_figure(width: float, height: float):
+def new_figure(width: float, height: float) -> "Figure":
     """An empty `matplotlib.figure.Figure` of this size in inches.
 
     Raises:
@@ -19,7 +25,7 @@ def new_figure(width: float, height: float):
     return figures.Figure(figsize=(width, height), layout="constrained")
 
 
-def figure_pixels(figure, dpi: int = 100) -> np.ndarray:
+def figure_pixels(figure: "Figure", dpi: int = 100) -> np.ndarray:
     """A figure as a uint8 array `(height, width, 3)`."""
     backend = require_extra("matplotlib.backends.backend_agg", EXTRA)
     figure.set_dpi(dpi)
@@ -28,7 +34,9 @@ def figure_pixels(figure, dpi: int = 100) -> np.ndarray:
     return np.asarray(canvas.buffer_rgba())[..., :3].copy()
 
 
-def displayable(images: np.ndarray, data_format: str | None = None) -> np.ndarray:
+def displayable(
+    images: np.ndarray, data_format: DataFormat | None = None
+) -> np.ndarray:
     """Images of any range, such as normalised ones, as RGB in 0..1.
 
     Args:
@@ -66,7 +74,7 @@ def overlay(
     maps: np.ndarray,
     strength: float = 0.5,
     colormap: str = "inferno",
-    data_format: str | None = None,
+    data_format: DataFormat | None = None,
 ) -> np.ndarray:
     """Lays heat maps over images.
 

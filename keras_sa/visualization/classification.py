@@ -1,17 +1,21 @@
 """Pictures of a classifier's results."""
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from keras_sa.visualization.canvas import new_figure
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 COLUMNS = 6
 
 
 def confusion_matrix_figure(
     labels: Sequence[int], predictions: Sequence[int], class_names: Sequence[str]
-):
+) -> "Figure":
     """Draws how often each class was taken for which.
 
     Args:
@@ -72,7 +76,7 @@ def predictions_figure(
     labels: Sequence[str],
     predictions: Sequence[str],
     scores: Sequence[float],
-):
+) -> "Figure":
     """Draws images with what they are and what they were taken for.
 
     Args:

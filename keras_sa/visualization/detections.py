@@ -1,11 +1,15 @@
 """Pictures of boxes and masks."""
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from keras_sa.utils.extras import require_extra
 from keras_sa.visualization.canvas import new_figure
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 # Matplotlib's ten colours that are told apart most easily.
 PALETTE = "tab10"
@@ -19,7 +23,7 @@ def detections_figure(
     class_names: Sequence[str],
     scores: Sequence[float] | None = None,
     masks: Sequence[np.ndarray] | None = None,
-):
+) -> "Figure":
     """Draws an image with the objects on it.
 
     Args:

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import keras
 import numpy as np
@@ -20,6 +21,9 @@ from keras_sa.visualization.group_scores import group_scores
 from keras_sa.visualization.recording import image_batch
 from keras_sa.visualization.recording import record
 from keras_sa.visualization.target_layer import find_target
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 GROUPS = 64
 
@@ -107,7 +111,7 @@ def explanation_figure(
     explanation: Explanation,
     class_names: Sequence[str] | None = None,
     title: str = "",
-):
+) -> "Figure":
     """Draws an explanation.
 
     Args:

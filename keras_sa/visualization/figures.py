@@ -2,14 +2,19 @@
 
 from collections.abc import Mapping
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 
+from keras_sa.layers.tensor_types import DataFormat
 from keras_sa.visualization.canvas import displayable
 from keras_sa.visualization.canvas import draw_image
 from keras_sa.visualization.canvas import new_figure
 from keras_sa.visualization.canvas import overlay
 from keras_sa.visualization.group_scores import GroupScores
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 # The least range of gates that the colours cover.
 GATE_SPAN = 0.02
@@ -19,8 +24,8 @@ def grad_cam_figure(
     images: np.ndarray,
     maps: Mapping[str, np.ndarray],
     titles: Sequence[str] | None = None,
-    data_format: str | None = None,
-):
+    data_format: DataFormat | None = None,
+) -> "Figure":
     """Draws images, one a row, with the heat maps of several networks.
 
     Args:
@@ -52,7 +57,7 @@ def grad_cam_figure(
     return figure
 
 
-def group_scores_figure(results: Mapping[str, GroupScores]):
+def group_scores_figure(results: Mapping[str, GroupScores]) -> "Figure":
     """Draws both readings of the group scores, the groups sorted by their score.
 
     Args:
@@ -86,7 +91,7 @@ def group_scores_figure(results: Mapping[str, GroupScores]):
 
 def class_activations_figure(
     activations: Mapping[str, np.ndarray], class_names: Sequence[str]
-):
+) -> "Figure":
     """Draws the mean activations of groups, a line for each class.
 
     Args:
@@ -114,8 +119,10 @@ def class_activations_figure(
 
 
 def attention_figure(
-    images: np.ndarray, gates: Mapping[str, np.ndarray], data_format: str | None = None
-):
+    images: np.ndarray,
+    gates: Mapping[str, np.ndarray],
+    data_format: DataFormat | None = None,
+) -> "Figure":
     """Draws the mean over the channels of each attention's gates.
 
     Args:

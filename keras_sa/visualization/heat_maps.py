@@ -3,6 +3,8 @@
 import keras
 import numpy as np
 
+from keras_sa.layers.tensor_types import DataFormat
+
 
 def resize_maps(maps: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     """Resizes maps bilinearly, with the positions' centres kept in place.
@@ -39,13 +41,13 @@ def min_max(maps: np.ndarray) -> np.ndarray:
     return np.where(constant, 0, (maps - low) / np.where(constant, 1, span))
 
 
-def image_size(images: np.ndarray, data_format: str) -> tuple[int, int]:
+def image_size(images: np.ndarray, data_format: DataFormat) -> tuple[int, int]:
     """Height and width of a batch of images."""
     if data_format == "channels_first":
         return tuple(images.shape[2:])
     return tuple(images.shape[1:3])
 
 
-def channels_last(maps: np.ndarray, data_format: str) -> np.ndarray:
+def channels_last(maps: np.ndarray, data_format: DataFormat) -> np.ndarray:
     """Maps with their channels at the end."""
     return np.moveaxis(maps, 1, -1) if data_format == "channels_first" else maps

@@ -48,7 +48,7 @@ class TensorBoardPictures(keras.callbacks.Callback):
         dpi: int = 80,
         write: bool = True,
         multi_label: bool = False,
-    ):
+    ) -> None:
         super().__init__()
         require_extra("tensorboard", "tensorboard")
         require_extra("matplotlib", EXTRA)
@@ -63,12 +63,12 @@ class TensorBoardPictures(keras.callbacks.Callback):
         self.multi_label = multi_label
         self._writer = None
 
-    def on_train_begin(self, logs=None):
+    def on_train_begin(self, logs: dict[str, float] | None = None) -> None:
         if self.class_names is not None:
             shape = self.model.compute_output_shape((1, *self.images.shape[1:]))
             check_class_names(self.class_names, shape[-1])
 
-    def on_epoch_end(self, epoch, logs=None):
+    def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
         import tensorflow as tf
 
         if not self.write or (epoch + 1) % self.every:

@@ -1,7 +1,9 @@
 """Images with objects as batches for detectors."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from dataclasses import field
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -17,6 +19,9 @@ from keras_sa.utils.cpu_count import cpu_count
 from keras_sa.utils.normalization import normalized
 from keras_sa.utils.resize_within import padded_size
 from keras_sa.utils.resize_within import resize_within
+
+if TYPE_CHECKING:
+    import tensorflow as tf
 
 
 @dataclass(frozen=True)
@@ -66,11 +71,13 @@ class DetectionData:
     def steps_per_epoch(self) -> int:
         return -(-self.num_examples // self.batch_size)
 
-    def epoch(self, epoch: int = 0, step: int = 0):
+    def epoch(self, epoch: int = 0, step: int = 0) -> "tf.data.Dataset":
         """One epoch, or the rest of it from a step on: see `dataset`."""
         return self.dataset(epoch, step, epochs=1)
 
-    def dataset(self, epoch: int = 0, step: int = 0, epochs: int | None = None):
+    def dataset(
+        self, epoch: int = 0, step: int = 0, epochs: int | None = None
+    ) -> "tf.data.Dataset":
         """The batches from any point on.
 
         Args:
@@ -94,7 +101,9 @@ class DetectionData:
             epochs = 1
         return self._batches(epoch, step, epochs, self.batch_size)
 
-    def input_fn(self, epoch: int = 0, step: int = 0, epochs: int | None = None):
+    def input_fn(
+        self, epoch: int = 0, step: int = 0, epochs: int | None = None
+    ) -> Callable[["tf.distribute.InputContext"], "tf.data.Dataset"]:
         """For `strategy.distribute_datasets_from_function`.
 
         Args:

@@ -30,7 +30,7 @@ class COCOMetrics(keras.callbacks.Callback):
 
     def __init__(
         self, data: DetectionData, every: int = 1, backend: str = "pycocotools"
-    ):
+    ) -> None:
         super().__init__()
         if every < 1:
             raise ValueError(f"`every` must be at least 1. Received: every={every}")
@@ -39,7 +39,7 @@ class COCOMetrics(keras.callbacks.Callback):
         self.every = every
         self.backend = backend
 
-    def on_epoch_end(self, epoch, logs=None):
+    def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
         if (epoch + 1) % self.every == 0:
             found = evaluate(self.model, self.data, backend=self.backend)
             logs.update({f"val_{name}": value for name, value in found.items()})

@@ -47,7 +47,7 @@ class CalibrationImages:
         normalize: Callable | None = None,
         crop_ratio: float = CROP_RATIO,
         max_images: int = 300,
-    ):
+    ) -> None:
         (files,) = list_images([Path(folder)])
         if not files:
             raise ValueError(

@@ -3,18 +3,25 @@
 import signal
 import subprocess
 import threading
+from typing import TYPE_CHECKING
+from typing import Literal
 
 from keras_sa.training.cluster.members import check_connections
 from keras_sa.training.cluster.members import cluster_of
 from keras_sa.training.cluster.members import cluster_resolver
+
+if TYPE_CHECKING:
+    import tensorflow as tf
 
 # In MB, where a GPU can't be asked.
 FREE_MEMORY = 8192
 
 
 def make_strategy(
-    name: str = "auto", replicas: int | None = None, timeout: float = 60.0
-):
+    name: Literal["auto", "single", "mirrored", "multi_worker"] = "auto",
+    replicas: int | None = None,
+    timeout: float = 60.0,
+) -> "tf.distribute.Strategy":
     """A `tf.distribute` strategy by name.
 
     To be called before anything is computed: it sets up devices.
@@ -62,7 +69,7 @@ def make_strategy(
     return STRATEGIES[name](replicas, timeout)
 
 
-def is_chief(strategy) -> bool:
+def is_chief(strategy: "tf.distribute.Strategy") -> bool:
     """Whether this process writes the files: the first of several workers."""
     resolver = strategy.cluster_resolver
     if resolver is None or not resolver.cluster_spec().as_dict():
