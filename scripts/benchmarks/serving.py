@@ -33,7 +33,7 @@ def serving(
         Path | None, typer.Option(help="Keep the networks here for the next time.")
     ] = None,
     output: Annotated[
-        Path | None, typer.Option(help="Also write a CSV and a PNG into this folder.")
+        Path | None, typer.Option(help="Also write CSVs and a PNG into this folder.")
     ] = None,
 ) -> None:
     """Times exported networks in float32 at 224x224; ratios within each round."""
@@ -85,9 +85,14 @@ def _measure(folder, batches, runtimes, repeats, output):
     csv = output / "latency.csv" if output else None
     report("ResNet-50, 224x224, float32", rows, csv)
     if output is not None:
-        from keras_sa.scripts.benchmarks.serving_plots import plot
+        from keras_sa.scripts.benchmarks.serving_plots import latency_figure
+        from keras_sa.scripts.benchmarks.serving_plots import operation_rows
 
-        print(f"written: {plot(folder, latencies, output / 'latency.png')}")
+        operations = operation_rows(folder)
+        report("TensorFlow's operations", operations, output / "operations.csv")
+        path = output / "latency.png"
+        latency_figure(latencies, operations).savefig(path, dpi=120)
+        print(f"written: {path}")
 
 
 if __name__ == "__main__":
