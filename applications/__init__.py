@@ -5,10 +5,10 @@ from keras_sa.applications.attention_resnet import AttentionResNet
 from keras_sa.applications.detectors import SAFasterRCNN
 from keras_sa.applications.detectors import SAMaskRCNN
 from keras_sa.applications.detectors import SARetinaNet
-from keras_sa.applications.feature_pyramid import feature_pyramid
 from keras_sa.applications.sa_resnet import SAResNet50
 from keras_sa.applications.sa_resnet import SAResNet101
 from keras_sa.applications.sa_resnet import SAResNet152
+from keras_sa.applications.stage_maps import feature_pyramid
 
 __all__ = [
     "AttentionResNet",

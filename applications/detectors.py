@@ -9,7 +9,7 @@ import keras
 
 from keras_sa.applications.attention_resnet import BLOCKS
 from keras_sa.applications.attention_resnet import AttentionResNet
-from keras_sa.applications.feature_pyramid import feature_pyramid
+from keras_sa.applications.stage_maps import feature_pyramid
 
 BACKBONE = re.compile(r"(?:([a-z]+)_)?resnet(\d+)")
 DOCSTRING = """Builds a {title} on an SA-ResNet, as in the SA-Net paper.

@@ -43,7 +43,7 @@ def evaluate(
     from keras_sa.training.batches import Batches
     from keras_sa.training.cluster.strategy import is_chief
     from keras_sa.training.cluster.strategy import make_strategy
-    from keras_sa.training.prepare import prepare
+    from keras_sa.training.prepared_model import prepare
 
     made = make_strategy(strategy, replicas)
     with made.scope():

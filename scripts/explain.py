@@ -58,8 +58,8 @@ def explain(
         )
 
     from keras_sa.data import load
-    from keras_sa.data.sources.image_files import image_files
-    from keras_sa.serving.saved_model.export import label_lines
+    from keras_sa.data.sources.unlabelled_files import image_files
+    from keras_sa.serving.saved_model.classifier_export import label_lines
     from keras_sa.utils.extras import require_extra
     from keras_sa.visualization import explain as explain_image
     from keras_sa.visualization import explanation_figure

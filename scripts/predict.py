@@ -24,7 +24,7 @@ def predict(
 ) -> None:
     """Prints the most probable classes of every image."""
     from keras_sa.data import load
-    from keras_sa.data.sources.image_files import image_files
+    from keras_sa.data.sources.unlabelled_files import image_files
     from keras_sa.recipes.classifier_session import image_options
     from keras_sa.recipes.classifier_session import load_trained
 

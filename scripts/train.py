@@ -73,8 +73,8 @@ def train(
 
     After SIGTERM or Ctrl-C it saves its state and exits with 75.
     """
-    from keras_sa.recipes.classification import get_recipe
-    from keras_sa.recipes.classifier_session import Session
+    from keras_sa.recipes.classifier_recipes import get_recipe
+    from keras_sa.recipes.classifier_session import ClassifierSession
     from keras_sa.recipes.memory import training_memory
     from keras_sa.scripts.train_images import training_images
     from keras_sa.scripts.train_report import report_plan
@@ -129,7 +129,7 @@ def train(
     )
     lengthened = chosen.lengthened(images.steps_per_epoch)
     chosen = _changed(lengthened, epochs=epochs)
-    session = Session(
+    session = ClassifierSession(
         recipe=chosen,
         build=_builder(chosen),
         data=images,

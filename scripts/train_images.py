@@ -16,7 +16,7 @@ def training_images(
     """Opens the images of a training.
 
     Args:
-        recipe: The `Recipe`.
+        recipe: The `ClassifierRecipe`.
         validation_data: The source for validation, if it isn't the recipe's.
         validation_split: Its split, or `"none"`. Defaults to the first of
             `VALIDATION_SPLITS` that the source has.

@@ -7,7 +7,7 @@ def report_plan(session, model, memory, name):
     """Prints what will be trained with what, and what it will take.
 
     Args:
-        session: The `Session`.
+        session: The `ClassifierSession`.
         model: Its model.
         memory: What `training_memory` says.
         name: Of the recipe.

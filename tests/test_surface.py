@@ -2,6 +2,7 @@
 
 import importlib
 import inspect
+import pkgutil
 import re
 from pathlib import Path
 
@@ -88,3 +89,30 @@ def test_public_signatures_say_the_types(room):
             if signature.return_annotation is signature.empty:
                 bare.append(f"{name}() ->")
     assert not bare
+
+
+def packages():
+    """`keras_sa` and every package inside it, imported."""
+    yield keras_sa
+    for name in ("keras_sa", "applications", "scripts"):
+        for path in sorted((ROOT / name).rglob("__init__.py")):
+            parts = path.parent.relative_to(ROOT).parts
+            if parts != ("keras_sa",) and parts[:2] != ("scripts", "checks"):
+                inner = parts[1:] if parts[0] == "keras_sa" else parts
+                yield importlib.import_module(".".join(("keras_sa", *inner)))
+
+
+def test_a_name_is_a_module_or_something_else_but_not_both():
+    # Else `import keras_sa.training.fit` gives one of the two, whichever came last.
+    for package in packages():
+        for module in pkgutil.iter_modules(package.__path__):
+            found = getattr(package, module.name, None)
+            assert found is None or inspect.ismodule(found), (package, module.name)
+
+
+def test_a_public_function_is_in_a_module_of_another_name():
+    for package in packages():
+        for name in getattr(package, "__all__", ()):
+            found = getattr(package, name)
+            if inspect.isfunction(found):
+                assert found.__module__.split(".")[-1] != name, found.__module__

@@ -16,11 +16,11 @@ from keras_sa.data.sources.arrays import part_of
 from keras_sa.data.sources.digits import digits
 from keras_sa.data.sources.fashion_mnist import fashion_mnist
 from keras_sa.data.sources.folder import folder
-from keras_sa.data.sources.image_files import files
 from keras_sa.data.sources.npz import npz
 from keras_sa.data.sources.source import Source
 from keras_sa.data.sources.source import check_validation_fraction
 from keras_sa.data.sources.tfds import tfds
+from keras_sa.data.sources.unlabelled_files import files
 from keras_sa.utils.normalization import IMAGENET_MEAN
 from keras_sa.utils.normalization import IMAGENET_STD
 

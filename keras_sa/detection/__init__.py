@@ -51,7 +51,7 @@ __all__ = ["PyramidBackbone"]
 # Other backends have the pyramid alone, and no need to import TensorFlow for it.
 if keras.config.backend() == "tensorflow":
     from keras_sa.detection.evaluation.coco_callback import COCOMetrics  # noqa: F401
-    from keras_sa.detection.evaluation.evaluate import evaluate  # noqa: F401
+    from keras_sa.detection.evaluation.coco_evaluation import evaluate  # noqa: F401
     from keras_sa.detection.rcnn import RCNN  # noqa: F401
     from keras_sa.detection.retinanet import RetinaNet  # noqa: F401
 

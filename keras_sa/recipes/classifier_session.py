@@ -9,18 +9,18 @@ from typing import Any
 import keras
 
 from keras_sa.data import ImageData
-from keras_sa.recipes.classification import Recipe
+from keras_sa.recipes.classifier_recipes import ClassifierRecipe
 from keras_sa.recipes.new_head import HEAD
 from keras_sa.recipes.new_head import STANDARDISED
 from keras_sa.recipes.new_head import folded
 from keras_sa.recipes.new_head import has_new_head
 from keras_sa.recipes.new_head import standardise
-from keras_sa.recipes.session import TrainingSession
-from keras_sa.recipes.session import load_finished
+from keras_sa.recipes.training_session import TrainingSession
+from keras_sa.recipes.training_session import load_finished
 
 
 @dataclass(frozen=True)
-class Session(TrainingSession):
+class ClassifierSession(TrainingSession):
     """The training of a classifier whose last layer is `predictions`.
 
     Args:
@@ -32,7 +32,7 @@ class Session(TrainingSession):
         **kwargs: See `TrainingSession`.
     """
 
-    recipe: Recipe
+    recipe: ClassifierRecipe
     data: ImageData
     validation: ImageData | None = None
     validated_on: dict | None = None

@@ -11,13 +11,13 @@ import keras
 
 from keras_sa.data.coco import DetectionData
 from keras_sa.detection.evaluation.coco_callback import COCOMetrics
-from keras_sa.recipes.detection import DetectionRecipe
-from keras_sa.recipes.session import TrainingSession
-from keras_sa.recipes.session import load_finished
+from keras_sa.recipes.detector_recipes import DetectorRecipe
+from keras_sa.recipes.training_session import TrainingSession
+from keras_sa.recipes.training_session import load_finished
 
 
 @dataclass(frozen=True)
-class DetectionSession(TrainingSession):
+class DetectorSession(TrainingSession):
     """The training of a detector.
 
     Args:
@@ -29,7 +29,7 @@ class DetectionSession(TrainingSession):
         **kwargs: See `TrainingSession`.
     """
 
-    recipe: DetectionRecipe
+    recipe: DetectorRecipe
     data: DetectionData
     validation: DetectionData | None = None
     validate_every: int = 1

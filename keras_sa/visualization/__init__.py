@@ -1,9 +1,9 @@
 """Pictures of what the networks do. Figures need no display."""
 
-from keras_sa.visualization.attention_maps import attention_maps
+from keras_sa.visualization.attention_gates import attention_maps
 from keras_sa.visualization.canvas import displayable
 from keras_sa.visualization.canvas import overlay
-from keras_sa.visualization.class_activations import class_activations
+from keras_sa.visualization.class_activation_mapping import grad_cam
 from keras_sa.visualization.classification import confusion_matrix_figure
 from keras_sa.visualization.classification import predictions_figure
 from keras_sa.visualization.detections import detections_figure
@@ -14,9 +14,9 @@ from keras_sa.visualization.figures import attention_figure
 from keras_sa.visualization.figures import class_activations_figure
 from keras_sa.visualization.figures import grad_cam_figure
 from keras_sa.visualization.figures import group_scores_figure
-from keras_sa.visualization.grad_cam import grad_cam
-from keras_sa.visualization.group_scores import GroupScores
-from keras_sa.visualization.group_scores import group_scores
+from keras_sa.visualization.group_masking import GroupScores
+from keras_sa.visualization.group_masking import group_scores
+from keras_sa.visualization.mean_activations import class_activations
 from keras_sa.visualization.tensorboard_pictures import TensorBoardPictures
 
 __all__ = [

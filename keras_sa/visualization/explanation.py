@@ -8,16 +8,16 @@ from typing import TYPE_CHECKING
 import keras
 import numpy as np
 
-from keras_sa.visualization.attention_maps import attention_maps
-from keras_sa.visualization.attention_maps import gated_layers
+from keras_sa.visualization.attention_gates import attention_maps
+from keras_sa.visualization.attention_gates import gated_layers
 from keras_sa.visualization.canvas import displayable
 from keras_sa.visualization.canvas import draw_image
 from keras_sa.visualization.canvas import new_figure
 from keras_sa.visualization.canvas import overlay
+from keras_sa.visualization.class_activation_mapping import grad_cam
 from keras_sa.visualization.figures import draw_gate
-from keras_sa.visualization.grad_cam import grad_cam
-from keras_sa.visualization.group_scores import GroupScores
-from keras_sa.visualization.group_scores import group_scores
+from keras_sa.visualization.group_masking import GroupScores
+from keras_sa.visualization.group_masking import group_scores
 from keras_sa.visualization.recording import image_batch
 from keras_sa.visualization.recording import record
 from keras_sa.visualization.target_layer import find_target

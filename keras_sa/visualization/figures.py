@@ -11,7 +11,7 @@ from keras_sa.visualization.canvas import displayable
 from keras_sa.visualization.canvas import draw_image
 from keras_sa.visualization.canvas import new_figure
 from keras_sa.visualization.canvas import overlay
-from keras_sa.visualization.group_scores import GroupScores
+from keras_sa.visualization.group_masking import GroupScores
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -2,11 +2,11 @@
 
 from keras_sa.weights.checkpoint import LoadReport
 from keras_sa.weights.checkpoint import load_checkpoint
-from keras_sa.weights.export import export_torch
-from keras_sa.weights.export import export_weights
 from keras_sa.weights.initialize import initialize_weights
 from keras_sa.weights.install import install_weights
 from keras_sa.weights.registry import WEIGHTS
+from keras_sa.weights.weight_export import export_torch
+from keras_sa.weights.weight_export import export_weights
 
 __all__ = [
     "WEIGHTS",

@@ -4,8 +4,8 @@ import re
 from pathlib import Path
 
 from keras_sa.weights.mapping import published_arrays
-from keras_sa.weights.readers import open_checkpoint
 from keras_sa.weights.stored import StoredArray
+from keras_sa.weights.weight_files import open_checkpoint
 
 BLOCK = re.compile(r"layer(\d+)\.(\d+)\.")
 EXPANSION = 4

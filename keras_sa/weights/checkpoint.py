@@ -9,9 +9,9 @@ from keras_sa.weights.keras_files import keras_variables
 from keras_sa.weights.mapping import PublishedWeight
 from keras_sa.weights.mapping import published_arrays
 from keras_sa.weights.mapping import published_weights
-from keras_sa.weights.readers import open_checkpoint
 from keras_sa.weights.warm_start import attention_layers
 from keras_sa.weights.warm_start import warm_start_weights
+from keras_sa.weights.weight_files import open_checkpoint
 
 HEAD = ("fc.", "predictions/")
 SHOWN = 8

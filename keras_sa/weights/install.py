@@ -8,9 +8,9 @@ from keras_sa.utils.files import replacing
 from keras_sa.weights.download import cache_directory
 from keras_sa.weights.download import digest_record
 from keras_sa.weights.download import file_digest
-from keras_sa.weights.export import export_weights
-from keras_sa.weights.export import published_state
 from keras_sa.weights.registry import WEIGHTS
+from keras_sa.weights.weight_export import export_weights
+from keras_sa.weights.weight_export import published_state
 
 # Blocks of a network, all stages together, by its depth.
 BLOCKS = {16: 50, 33: 101}

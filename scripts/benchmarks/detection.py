@@ -89,7 +89,7 @@ def _network(name):
 def _prediction(model, size):
     import tensorflow as tf
 
-    from keras_sa.detection.evaluation.evaluate import predict_function
+    from keras_sa.detection.evaluation.coco_evaluation import predict_function
 
     predict = predict_function(model)
     images = tf.random.stateless_normal((1, *size, 3), (0, 0))

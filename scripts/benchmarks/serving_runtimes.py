@@ -109,7 +109,7 @@ def pytorch(folder: Path, batch: int) -> dict[str, Callable]:
     """The published architecture, not fused; weights from our own networks."""
     from keras_sa.scripts.benchmarks.network_costs import build
     from keras_sa.scripts.benchmarks.torch_reference import torch_reference
-    from keras_sa.weights.export import published_state
+    from keras_sa.weights.weight_export import published_state
 
     images = random_images(batch)
 

@@ -24,7 +24,7 @@ def strategy(
     csv: Annotated[Path | None, typer.Option(help="Also write a CSV file.")] = None,
 ) -> None:
     """Times the same training, with the same global batch, on 2 replicas and on 1."""
-    from keras_sa.recipes.classification import get_recipe
+    from keras_sa.recipes.classifier_recipes import get_recipe
     from keras_sa.scripts.benchmarks.report import report
     from keras_sa.scripts.benchmarks.report import timing_rows
     from keras_sa.training import make_strategy

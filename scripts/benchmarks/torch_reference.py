@@ -17,7 +17,7 @@ def torch_reference(state: dict[str, np.ndarray], groups: int = 64) -> Callable:
 
     Args:
         state: Weights by their published names, see
-            `keras_sa.weights.export.published_state`.
+            `keras_sa.weights.weight_export.published_state`.
         groups: Of the attention.
 
     Returns:

@@ -109,7 +109,7 @@ def _run(name, backbone, seed, folder):
 
     from keras_sa import applications
     from keras_sa.data import coco
-    from keras_sa.detection.evaluation.evaluate import evaluate
+    from keras_sa.detection.evaluation.coco_evaluation import evaluate
 
     keras.utils.set_random_seed(seed)
     mask_size = 56 if name == "SAMaskRCNN" else 0

@@ -124,7 +124,7 @@ def _session(recipe, arrays, seed, directory, learning_rate=None, **options):
     import tensorflow as tf
 
     from keras_sa.data import load
-    from keras_sa.recipes.classifier_session import Session
+    from keras_sa.recipes.classifier_session import ClassifierSession
     from keras_sa.scripts.train import _builder
 
     data = load(
@@ -135,7 +135,7 @@ def _session(recipe, arrays, seed, directory, learning_rate=None, **options):
         augmentation=recipe.augmentation,
         seed=seed,
     )
-    return Session(
+    return ClassifierSession(
         recipe=recipe,
         build=_builder(recipe),
         data=data,

@@ -22,7 +22,7 @@ def evaluate(
 ) -> None:
     """Prints COCO's average precisions as JSON, and how much was left out of what."""
     from keras_sa.data import coco
-    from keras_sa.detection.evaluation.evaluate import evaluate as score
+    from keras_sa.detection.evaluation.coco_evaluation import evaluate as score
     from keras_sa.recipes.detector_session import image_options
     from keras_sa.recipes.detector_session import load_detector
 

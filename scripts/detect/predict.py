@@ -26,7 +26,7 @@ def predict(
 
     They are in pixels of the picture as a person sees it, with EXIF's orientation.
     """
-    from keras_sa.data.sources.image_files import image_files
+    from keras_sa.data.sources.unlabelled_files import image_files
     from keras_sa.detection.evaluation.image_prediction import ImagePrediction
     from keras_sa.recipes.detector_session import load_detector
 

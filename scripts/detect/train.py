@@ -51,13 +51,13 @@ def train(
 
     After SIGTERM or Ctrl-C it saves its state and exits with 75.
     """
-    from keras_sa.recipes.detection import DETECTORS
-    from keras_sa.recipes.detection import get_recipe
-    from keras_sa.recipes.detector_session import DetectionSession
+    from keras_sa.recipes.detector_recipes import DETECTORS
+    from keras_sa.recipes.detector_recipes import get_detector_recipe
+    from keras_sa.recipes.detector_session import DetectorSession
     from keras_sa.training.cluster.strategy import is_chief
     from keras_sa.training.cluster.strategy import make_strategy
 
-    chosen = get_recipe(recipe)
+    chosen = get_detector_recipe(recipe)
     changes = {
         "data": data,
         "detector": detector,
@@ -83,7 +83,7 @@ def train(
     images, validation = _load(
         chosen, batch_size, seed, directory if skip_bad else None, validate_every > 0
     )
-    session = DetectionSession(
+    session = DetectorSession(
         recipe=chosen,
         build=_builder(chosen),
         data=images,
@@ -106,8 +106,8 @@ def train(
 
 def _load(recipe, batch_size, seed, reports, validate):
     from keras_sa.data import coco
-    from keras_sa.recipes.detection import MASK_SIZE
-    from keras_sa.recipes.detection import WITH_MASKS
+    from keras_sa.recipes.detector_recipes import MASK_SIZE
+    from keras_sa.recipes.detector_recipes import WITH_MASKS
 
     def load(split, **options):
         return coco.load(
@@ -134,7 +134,7 @@ def _load(recipe, batch_size, seed, reports, validate):
 
 def _builder(recipe):
     from keras_sa import applications
-    from keras_sa.recipes.detection import DETECTORS
+    from keras_sa.recipes.detector_recipes import DETECTORS
 
     def build(classes):
         backbone, options = recipe.backbone, {"freeze": recipe.freeze}

@@ -118,7 +118,7 @@ def _train(name, seed, data, steps, path):
     from keras_sa.applications import AttentionResNet
     from keras_sa.data import Augmentation
     from keras_sa.data import load
-    from keras_sa.recipes.session import save_model
+    from keras_sa.recipes.training_session import save_model
     from keras_sa.training.loss_watch import LossWatch
 
     images = load(

@@ -80,7 +80,7 @@ def gate_deviations(model, images) -> dict[str, float]:
         images: A batch as it takes it.
     """
     from keras_sa.visualization import attention_maps
-    from keras_sa.visualization.attention_maps import gated_layers
+    from keras_sa.visualization.attention_gates import gated_layers
 
     if not gated_layers(model):
         return {}

@@ -6,8 +6,8 @@ import keras
 import numpy as np
 import pytest
 
-from keras_sa.recipes.classification import RECIPES
-from keras_sa.recipes.classification import get_recipe
+from keras_sa.recipes.classifier_recipes import RECIPES
+from keras_sa.recipes.classifier_recipes import get_recipe
 from keras_sa.recipes.metrics_log import plot_metrics
 from keras_sa.recipes.schedules import CosineDecay
 from keras_sa.recipes.schedules import StepDecay

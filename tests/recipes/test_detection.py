@@ -7,14 +7,14 @@ import numpy as np
 import pytest
 
 from keras_sa import applications
-from keras_sa.recipes.detection import DETECTORS
-from keras_sa.recipes.detection import RECIPES
-from keras_sa.recipes.detection import get_recipe
+from keras_sa.recipes.detector_recipes import DETECTORS
+from keras_sa.recipes.detector_recipes import RECIPES
+from keras_sa.recipes.detector_recipes import get_detector_recipe
 from keras_sa.recipes.schedules import DropAfter
 
 
 def test_coco_1x_is_the_published_schedule():
-    recipe = get_recipe("coco_1x")
+    recipe = get_detector_recipe("coco_1x")
     assert (recipe.batch_size, recipe.epochs, recipe.sides[0]) == (8, 12, 800)
     assert recipe.backbone_weights == "imagenet" and recipe.freeze
     steps = 1000
@@ -59,4 +59,4 @@ def test_recipes_name_what_there_is(name):
 
 def test_unknown_recipes_are_refused():
     with pytest.raises(ValueError, match="recipe='coco_2x'"):
-        get_recipe("coco_2x")
+        get_detector_recipe("coco_2x")

@@ -17,7 +17,7 @@ from serving_samples import small_network
 
 from keras_sa.applications import sa_resnet
 from keras_sa.scripts.export import FORMATS
-from keras_sa.serving.formats.convert import WRITERS
+from keras_sa.serving.formats.conversion import WRITERS
 
 
 @pytest.fixture(scope="module")

@@ -15,8 +15,8 @@ from sklearn import datasets
 
 from keras_sa.data import MissingSplitError
 from keras_sa.data.bad_images import read_report
-from keras_sa.recipes import session
-from keras_sa.recipes.classification import get_recipe
+from keras_sa.recipes import training_session
+from keras_sa.recipes.classifier_recipes import get_recipe
 from keras_sa.recipes.classifier_session import load_trained
 from keras_sa.recipes.detector_session import load_detector
 from keras_sa.scripts.train_images import training_images
@@ -289,7 +289,9 @@ def test_batch_statistics_of_each_device_are_trained_with(
     tmp_path, arguments, monkeypatch
 ):
     found = {}
-    monkeypatch.setattr(session, "fit", lambda *args, **options: found.update(options))
+    monkeypatch.setattr(
+        training_session, "fit", lambda *args, **options: found.update(options)
+    )
     options = ("--directory", tmp_path / "run", "--no-sync-batch-norm")
     # Nothing is trained, so that there is no result to tell.
     run("train", *arguments, *options, code=1)

@@ -14,7 +14,7 @@ from tiny_networks import build_tiny
 from tiny_networks import randomise
 
 from keras_sa.recipes import load_trained
-from keras_sa.recipes.classification import RECIPES
+from keras_sa.recipes.classifier_recipes import RECIPES
 from keras_sa.recipes.new_head import STANDARDISED
 from keras_sa.training.resuming.generations import Generations
 

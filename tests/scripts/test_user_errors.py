@@ -5,7 +5,7 @@ import math
 import pytest
 from command_line import run
 
-from keras_sa.recipes import classification as recipes
+from keras_sa.recipes import classifier_recipes as recipes
 from keras_sa.training.cluster import launch as processes
 
 

@@ -16,7 +16,7 @@ from keras_sa.applications import AttentionResNet
 from keras_sa.weights import export_torch
 from keras_sa.weights import export_weights
 from keras_sa.weights import load_checkpoint
-from keras_sa.weights.export import published_state
+from keras_sa.weights.weight_export import published_state
 
 
 def golden_network():

@@ -19,7 +19,7 @@ from tiny_networks import state_of
 from keras_sa.weights import export_weights
 from keras_sa.weights import keras_files
 from keras_sa.weights import load_checkpoint
-from keras_sa.weights.export import published_state
+from keras_sa.weights.weight_export import published_state
 
 
 class RunsCode:

@@ -29,9 +29,9 @@ from keras_sa.weights import download
 from keras_sa.weights import export_weights
 from keras_sa.weights import install_weights
 from keras_sa.weights.download import file_digest
-from keras_sa.weights.readers import READERS
 from keras_sa.weights.registry import ALIASES
 from keras_sa.weights.registry import find_weights
+from keras_sa.weights.weight_files import READERS
 
 SMALL = {"input_shape": (32, 32, 3), "classifier_activation": None}
 

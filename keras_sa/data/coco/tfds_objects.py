@@ -1,11 +1,11 @@
 """Boxes of TensorFlow Datasets."""
 
+from keras_sa.data.coco.annotation_files import checked_object
+from keras_sa.data.coco.annotation_files import noted
 from keras_sa.data.coco.annotations import Annotations
 from keras_sa.data.coco.annotations import Image
 from keras_sa.data.coco.annotations import gather
 from keras_sa.data.coco.problems import Problems
-from keras_sa.data.coco.reading import checked_object
-from keras_sa.data.coco.reading import noted
 from keras_sa.data.decoding import decode
 from keras_sa.data.orientation import exif_orientation
 from keras_sa.data.orientation import upright_size

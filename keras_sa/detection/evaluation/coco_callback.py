@@ -3,8 +3,8 @@
 import keras
 
 from keras_sa.data.coco import DetectionData
+from keras_sa.detection.evaluation.coco_evaluation import evaluate
 from keras_sa.detection.evaluation.coco_metrics import backend_classes
-from keras_sa.detection.evaluation.evaluate import evaluate
 
 
 class COCOMetrics(keras.callbacks.Callback):

@@ -9,8 +9,8 @@ from keras_sa.data.coco.annotations import Image
 from keras_sa.data.coco.detection_data import prepared_image
 from keras_sa.data.decoding import decode
 from keras_sa.data.decoding import decoder_message
+from keras_sa.detection.evaluation.coco_evaluation import predict_function
 from keras_sa.detection.evaluation.coco_results import coco_results
-from keras_sa.detection.evaluation.evaluate import predict_function
 
 
 class ImagePrediction:

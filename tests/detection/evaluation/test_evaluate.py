@@ -12,12 +12,12 @@ from keras_sa.data import coco
 from keras_sa.data.coco.annotations import Image
 from keras_sa.data.coco.rle import rle_decode
 from keras_sa.detection.evaluation.coco_callback import COCOMetrics
+from keras_sa.detection.evaluation.coco_evaluation import detect
+from keras_sa.detection.evaluation.coco_evaluation import evaluate
 from keras_sa.detection.evaluation.coco_metrics import BACKENDS
 from keras_sa.detection.evaluation.coco_metrics import coco_metrics
 from keras_sa.detection.evaluation.coco_results import coco_results
 from keras_sa.detection.evaluation.coco_results import paste_mask
-from keras_sa.detection.evaluation.evaluate import detect
-from keras_sa.detection.evaluation.evaluate import evaluate
 from keras_sa.detection.evaluation.image_prediction import ImagePrediction
 
 needed("pycocotools")

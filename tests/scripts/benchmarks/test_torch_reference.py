@@ -7,7 +7,7 @@ from tiny_networks import build_tiny
 from tiny_networks import randomise
 
 from keras_sa.scripts.benchmarks.torch_reference import torch_reference
-from keras_sa.weights.export import published_state
+from keras_sa.weights.weight_export import published_state
 
 needed("torch")
 

@@ -34,7 +34,7 @@ def test_every_place_is_changed_once(source, changed):
 
 
 @pytest.mark.parametrize(
-    "module", ["detection/matching.py", "layers/bam.py", "training/fit.py"]
+    "module", ["detection/matching.py", "layers/bam.py", "training/fitting.py"]
 )
 def test_mutants_of_modules_are_programs_that_differ(module):
     source = (ROOT / module).read_text()

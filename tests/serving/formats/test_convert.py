@@ -10,8 +10,8 @@ from needed import needed
 from serving_samples import randomize
 from serving_samples import small_network
 
-from keras_sa.serving.formats.convert import convert
-from keras_sa.serving.fusion.fuse import fuse
+from keras_sa.serving.formats.conversion import convert
+from keras_sa.serving.fusion.fused_network import fuse
 
 SUFFIXES = {
     "keras": ".keras",

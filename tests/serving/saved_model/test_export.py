@@ -19,7 +19,7 @@ from keras_sa.applications import sa_resnet
 from keras_sa.data import load
 from keras_sa.serving import export
 from keras_sa.serving.saved_model import versions
-from keras_sa.serving.saved_model.export import label_lines
+from keras_sa.serving.saved_model.classifier_export import label_lines
 from keras_sa.serving.saved_model.head import find_head
 from keras_sa.utils.evaluation_crop import evaluation_crop
 

@@ -18,7 +18,7 @@ NOT_MEASURED = "not measured"
 
 
 @dataclass(frozen=True)
-class Recipe:
+class ClassifierRecipe:
     """How a network is trained.
 
     Args:
@@ -76,7 +76,7 @@ class Recipe:
         """The learning rate in proportion to the batch size."""
         return self.learning_rate * batch_size / self.batch_size
 
-    def lengthened(self, steps_per_epoch: int) -> "Recipe":
+    def lengthened(self, steps_per_epoch: int) -> "ClassifierRecipe":
         """The recipe with as many epochs as `min_steps` takes."""
         least = math.ceil(self.min_steps / steps_per_epoch)
         half = math.ceil(self.min_steps / 2 / steps_per_epoch)
@@ -100,7 +100,7 @@ class Recipe:
         )
 
 
-_PUBLISHED = Recipe(
+_PUBLISHED = ClassifierRecipe(
     command="keras-sa train --recipe sa_resnet50_imagenet --data tfds:imagenet2012 "
     "--strategy mirrored --directory runs/sa_resnet50",
     hardware="8 GPUs with 32 images each",
@@ -112,7 +112,7 @@ _PUBLISHED = Recipe(
 )
 _SMALL = {"weights": None, "stem": "small", "attention_options": {"groups": 4}}
 
-RECIPES: dict[str, Recipe] = {
+RECIPES: dict[str, ClassifierRecipe] = {
     "sa_resnet50_imagenet": _PUBLISHED,
     "sa_resnet101_imagenet": dataclasses.replace(
         _PUBLISHED,
@@ -135,7 +135,7 @@ RECIPES: dict[str, Recipe] = {
         policy="mixed_bfloat16",
         augmentation=Augmentation(mixup=0.2, cutmix=1.0, label_smoothing=0.1),
     ),
-    "fine_tune": Recipe(
+    "fine_tune": ClassifierRecipe(
         command="keras-sa train --recipe fine_tune --data folder:photos "
         "--validation-fraction 0.2 --directory runs/photos",
         hardware="one GPU, or patience",
@@ -154,7 +154,7 @@ RECIPES: dict[str, Recipe] = {
         min_steps=200,
         freeze_batch_norms=True,
     ),
-    "digits": Recipe(
+    "digits": ClassifierRecipe(
         command="keras-sa train --recipe digits --directory runs/digits",
         hardware="2 CPU cores",
         expected="97.2 % of 360 test images, in a minute",
@@ -170,7 +170,7 @@ RECIPES: dict[str, Recipe] = {
         l2=5e-4,
         augmentation=Augmentation(scale=(0.7, 1.0), flip=False),
     ),
-    "fashion_mnist": Recipe(
+    "fashion_mnist": ClassifierRecipe(
         command="keras-sa launch --workers 2 -- train --recipe fashion_mnist "
         "--strategy multi_worker --directory runs/fashion_mnist --save-every 100",
         hardware="2 CPU cores",
@@ -193,7 +193,7 @@ RECIPES: dict[str, Recipe] = {
 }
 
 
-def get_recipe(name: str) -> Recipe:
+def get_recipe(name: str) -> ClassifierRecipe:
     """The recipe of this name.
 
     Raises:

@@ -7,13 +7,13 @@ from types import MappingProxyType
 
 import keras
 
-from keras_sa.recipes.classification import NOT_MEASURED
+from keras_sa.recipes.classifier_recipes import NOT_MEASURED
 from keras_sa.recipes.schedules import DropAfter
 from keras_sa.training.l2_sgd import L2SGD
 
 
 @dataclass(frozen=True)
-class DetectionRecipe:
+class DetectorRecipe:
     """How a detector is trained.
 
     Args:
@@ -94,16 +94,16 @@ _SMALL_REGIONS = {
     "test_proposals": 100,
 }
 
-RECIPES: dict[str, DetectionRecipe] = {
+RECIPES: dict[str, DetectorRecipe] = {
     # The paper's, whose schedule is mmdetection's "1x"; that one has the warm-up.
-    "coco_1x": DetectionRecipe(
+    "coco_1x": DetectorRecipe(
         command="keras-sa detect train --recipe coco_1x --data coco:FOLDER --skip-bad "
         "--strategy mirrored --directory runs/coco",
         hardware="8 GPUs with one image each",
         expected="the paper's claim: 1.0 AP more than with SE; " + NOT_MEASURED,
         schedule=DropAfter((8, 11), warmup_steps=500),
     ),
-    "shapes": DetectionRecipe(
+    "shapes": DetectorRecipe(
         command="keras-sa detect train --recipe shapes --directory runs/shapes",
         hardware="2 CPU cores",
         expected="box AP 0.39 and mask AP 0.38 with --detector mask_rcnn",
@@ -134,7 +134,7 @@ RECIPES: dict[str, DetectionRecipe] = {
 }
 
 
-def get_recipe(name: str) -> DetectionRecipe:
+def get_detector_recipe(name: str) -> DetectorRecipe:
     """The recipe of this name.
 
     Raises:

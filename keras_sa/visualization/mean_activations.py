@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import keras
 import numpy as np
 
-from keras_sa.visualization.group_scores import group_means
+from keras_sa.visualization.group_masking import group_means
 from keras_sa.visualization.heat_maps import channels_last
 from keras_sa.visualization.recording import batches
 from keras_sa.visualization.recording import distinct

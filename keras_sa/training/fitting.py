@@ -15,7 +15,7 @@ from keras_sa.training.labels import labels_in_range
 from keras_sa.training.loss_watch import LossWatch
 from keras_sa.training.preemption import StopInValidation
 from keras_sa.training.preemption import StopSignal
-from keras_sa.training.prepare import prepare_steps
+from keras_sa.training.prepared_model import prepare_steps
 from keras_sa.training.resuming.description import describe
 from keras_sa.training.resuming.lock import only_training
 from keras_sa.training.resuming.run import Run

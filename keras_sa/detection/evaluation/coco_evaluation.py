@@ -48,7 +48,7 @@ def evaluate(
 
     ```python
     data = keras_sa.data.coco.load("coco:photos", "validation", mask_size=56)
-    print(keras_sa.detection.evaluation.evaluate(model, data)["box_ap"])
+    print(keras_sa.detection.evaluate(model, data)["box_ap"])
     ```
     """
     backend_classes(backend)  # refused before images are looked at

@@ -13,7 +13,7 @@ from keras_sa.serving.formats.constant_function import constant_function
 from keras_sa.serving.formats.onnx_writer import OPSET
 from keras_sa.serving.formats.onnx_writer import UnsupportedLayerError
 from keras_sa.serving.formats.onnx_writer import write_onnx
-from keras_sa.serving.fusion.fuse import fuse
+from keras_sa.serving.fusion.fused_network import fuse
 from keras_sa.serving.fusion.precision import with_precision
 from keras_sa.utils.extras import require_extra
 

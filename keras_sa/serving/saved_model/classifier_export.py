@@ -7,7 +7,7 @@ from pathlib import Path
 
 import keras
 
-from keras_sa.serving.fusion.fuse import fuse
+from keras_sa.serving.fusion.fused_network import fuse
 from keras_sa.serving.image_input import image_shape
 from keras_sa.serving.image_input import normalization
 from keras_sa.serving.saved_model.head import find_head

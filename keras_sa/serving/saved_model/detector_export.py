@@ -8,7 +8,7 @@ from pathlib import Path
 import keras
 
 from keras_sa.serving.image_input import normalization
-from keras_sa.serving.saved_model.export import label_lines
+from keras_sa.serving.saved_model.classifier_export import label_lines
 from keras_sa.serving.saved_model.limits import ImageLimits
 from keras_sa.serving.saved_model.versions import publish
 from keras_sa.serving.saved_model.versions import version_path

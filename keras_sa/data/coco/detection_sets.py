@@ -3,11 +3,11 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+from keras_sa.data.coco.annotation_files import read_annotations
 from keras_sa.data.coco.annotations import Annotations
 from keras_sa.data.coco.detection_data import DetectionData
 from keras_sa.data.coco.problems import Problems
 from keras_sa.data.coco.reader import Reader
-from keras_sa.data.coco.reading import read_annotations
 from keras_sa.data.coco.shapes import write_shapes
 from keras_sa.data.coco.tfds_objects import tfds_objects
 from keras_sa.data.sources.folder import FileSource

@@ -16,7 +16,7 @@ from keras_sa.recipes.begun import write_begun
 from keras_sa.recipes.metrics_log import MetricsLog
 from keras_sa.training.cluster.strategy import is_chief
 from keras_sa.training.cluster.workers import Workers
-from keras_sa.training.fit import fit
+from keras_sa.training.fitting import fit
 from keras_sa.training.resuming.lock import only_training
 from keras_sa.utils.files import replacing
 from keras_sa.utils.files import write_atomically
