@@ -24,10 +24,10 @@ NOISE = re.compile(
 def quiet_tensorflow() -> None:
     """Keeps TensorFlow quiet in this process, once it is imported.
 
-    Not if the environment has another `TF_CPP_MIN_LOG_LEVEL` than 2, which this sets:
-    then somebody wants to read what TensorFlow says.
+    Not if the environment's `TF_CPP_MIN_LOG_LEVEL` is 0 or 1: then somebody wants to
+    read what TensorFlow says, of which it prints the first lines at every level.
     """
-    if os.environ.setdefault(LEVEL, "2") == "2":
+    if os.environ.setdefault(LEVEL, "2") not in ("0", "1"):
         around_first_import("tensorflow", _without_noise)
 
 

@@ -72,7 +72,8 @@ def test_what_tensorflow_says_can_be_asked_for(how):
     assert "TensorFlow binary is optimized" in result.stderr
 
 
-def test_other_errors_at_the_import_are_kept(tmp_path):
+@pytest.mark.parametrize("level", ["2", "3"])
+def test_other_errors_at_the_import_are_kept(level, tmp_path):
     (tmp_path / "tensorflow.py").write_text(
         "import os\n"
         "os.write(2, b'I0000 00:00:1.2 3 a.cc:1] information\\n')\n"
@@ -84,7 +85,7 @@ def test_other_errors_at_the_import_are_kept(tmp_path):
         "quiet_tensorflow()\n"
         "import tensorflow\n"
     )
-    environment = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "2"}
+    environment = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": level}
     paths = [str(tmp_path), environment.get("PYTHONPATH", "")]
     environment["PYTHONPATH"] = os.pathsep.join(path for path in paths if path)
     result = subprocess.run(
