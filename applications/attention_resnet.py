@@ -16,6 +16,8 @@ from keras_sa.layers import BatchNormalization
 from keras_sa.layers import ShuffleAttention
 from keras_sa.layers import get_attention
 from keras_sa.layers.tensor_types import Tensor
+from keras_sa.utils import layer_names
+from keras_sa.utils.layer_names import Place
 
 BLOCKS = {50: (3, 4, 6, 3), 101: (3, 4, 23, 3), 152: (3, 8, 36, 3)}
 EXPANSION = 4
@@ -156,6 +158,7 @@ def AttentionResNet(
     x = stem.build(images, width)
     inner = bottleneck_width or width
     for stage, count in enumerate(blocks):
+        level = layer_names.FIRST_LEVEL + stage
         for block in range(count):
             x = _bottleneck(
                 x,
@@ -165,10 +168,11 @@ def AttentionResNet(
                 project=block == 0,
                 attend=functools.partial(attend, stage),
                 last_norm=_last_norm(attention),
-                name=f"conv{stage + 2}_block{block + 1}",
+                place=Place(level, block + 1),
             )
         if stage + 1 < len(blocks):
-            x = attend(stage, x, "stage", name=f"conv{stage + 2}_attention")
+            name_of_attention = Place(level).layer(layer_names.ATTENTION)
+            x = attend(stage, x, "stage", name=name_of_attention)
 
     if include_top:
         x = keras.layers.GlobalAveragePooling2D(name="avg_pool")(x)
@@ -177,7 +181,7 @@ def AttentionResNet(
             activation=classifier_activation,
             # Under a mixed policy the softmax stays in float32.
             dtype=keras.config.dtype_policy().variable_dtype,
-            name="predictions",
+            name=layer_names.HEAD,
         )(x)
     elif pooling is not None:
         x = POOLING[pooling](name=f"{pooling}_pool")(x)
@@ -278,13 +282,13 @@ def _convolution_block(x, filters, size, stride, name):
 
 
 def _imagenet_stem(x, width):
-    x = _convolution_block(x, width, 7, 2, "conv1")
+    x = _convolution_block(x, width, 7, 2, layer_names.STEM)
     x = keras.layers.ZeroPadding2D(1, name="pool1_pad")(x)
     return keras.layers.MaxPooling2D(3, strides=2, name="pool1_pool")(x)
 
 
 def _small_stem(x, width):
-    return _convolution_block(x, width, 3, 1, "conv1")
+    return _convolution_block(x, width, 3, 1, layer_names.STEM)
 
 
 @dataclass(frozen=True)
@@ -298,15 +302,15 @@ class Stem:
 STEMS = {"imagenet": Stem(_imagenet_stem, 32), "small": Stem(_small_stem, 8)}
 
 
-def _bottleneck(x, inner, outer, stride, project, attend, last_norm, name):
+def _bottleneck(x, inner, outer, stride, project, attend, last_norm, place):
     shortcut = x
     if project:
-        shortcut = _convolution(x, outer, 1, stride, f"{name}_0")
-        shortcut = _batch_norm(shortcut, f"{name}_0")
-    x = _convolution_block(x, inner, 1, 1, f"{name}_1")
-    x = _convolution_block(x, inner, 3, stride, f"{name}_2")
-    x = _convolution(x, outer, 1, 1, f"{name}_3")
-    x = _batch_norm(x, f"{name}_3", last_norm)
-    x = attend(x, "block", name=f"{name}_attention")
-    x = keras.layers.Add(name=f"{name}_add")([shortcut, x])
-    return _relu(x, f"{name}_out")
+        name = place.layer(layer_names.SHORTCUT)
+        shortcut = _batch_norm(_convolution(x, outer, 1, stride, name), name)
+    x = _convolution_block(x, inner, 1, 1, place.layer(layer_names.REDUCE))
+    x = _convolution_block(x, inner, 3, stride, place.layer(layer_names.SPATIAL))
+    name = place.layer(layer_names.EXPAND)
+    x = _batch_norm(_convolution(x, outer, 1, 1, name), name, last_norm)
+    x = attend(x, "block", name=place.layer(layer_names.ATTENTION))
+    x = keras.layers.Add(name=place.layer(layer_names.ADD))([shortcut, x])
+    return _relu(x, place.layer(layer_names.OUTPUT))

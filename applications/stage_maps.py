@@ -1,12 +1,9 @@
 """The maps of a ResNet's stages, for detectors and segmentation networks."""
 
-import re
-
 import keras
 
+from keras_sa.utils.layer_names import level_of_output
 from keras_sa.utils.pyramid_backbone import PyramidBackbone
-
-STAGE_OUTPUT = re.compile(r"conv(\d+)_(?:block(\d+)_out|attention)")
 
 
 def feature_pyramid(model: keras.Model) -> PyramidBackbone:
@@ -35,10 +32,10 @@ def feature_pyramid(model: keras.Model) -> PyramidBackbone:
     """
     outputs = {}
     for layer in model.layers:
-        match = STAGE_OUTPUT.fullmatch(layer.name)
-        if match:
+        level = level_of_output(layer.name)
+        if level is not None:
             # The layers are in the order of computation: the last one is kept.
-            outputs[f"P{match[1]}"] = layer.output
+            outputs[f"P{level}"] = layer.output
     if not outputs:
         raise ValueError(
             "`model` must be a network of `AttentionResNet`, whose stages end in "

@@ -10,13 +10,13 @@ import keras
 
 from keras_sa.data import ImageData
 from keras_sa.recipes.classifier_recipes import ClassifierRecipe
-from keras_sa.recipes.new_head import HEAD
 from keras_sa.recipes.new_head import STANDARDISED
 from keras_sa.recipes.new_head import folded
 from keras_sa.recipes.new_head import has_new_head
 from keras_sa.recipes.new_head import standardise
 from keras_sa.recipes.training_session import TrainingSession
 from keras_sa.recipes.training_session import load_finished
+from keras_sa.utils.layer_names import HEAD
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,8 @@
 import keras
 import numpy as np
 
-HEAD = "predictions"
+from keras_sa.utils.layer_names import HEAD
+
 STANDARDISED = "standardised_features"
 # Length of the standardised features of the median image. With the rate of the recipe
 # `fine_tune`, 0.005, a step of the head is a sixth of the largest stable one.

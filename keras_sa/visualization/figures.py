@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from keras_sa.layers.tensor_types import DataFormat
+from keras_sa.utils import layer_names
 from keras_sa.visualization.canvas import displayable
 from keras_sa.visualization.canvas import draw_image
 from keras_sa.visualization.canvas import new_figure
@@ -142,7 +143,7 @@ def attention_figure(
     for row, picture in enumerate(pictures):
         draw_image(grid[row, 0], picture)
         for axes, (name, gate) in zip(grid[row, 1:], gates.items(), strict=True):
-            draw_gate(axes, gate[row], name.removesuffix("_attention"))
+            draw_gate(axes, gate[row], name.removesuffix(f"_{layer_names.ATTENTION}"))
     return figure
 
 

@@ -1,11 +1,11 @@
 """How strongly each group of channels answers to each class, by depth."""
 
-import re
 from collections.abc import Sequence
 
 import keras
 import numpy as np
 
+from keras_sa.utils import layer_names
 from keras_sa.visualization.group_masking import group_means
 from keras_sa.visualization.heat_maps import channels_last
 from keras_sa.visualization.recording import batches
@@ -14,9 +14,6 @@ from keras_sa.visualization.recording import image_batch
 from keras_sa.visualization.recording import record
 from keras_sa.visualization.recording import to_float32
 from keras_sa.visualization.target_layer import find_target
-
-# The blocks' outputs in the ResNets of this package and of keras.applications.
-BLOCK_OUTPUT = re.compile(r"conv(\d+)_block\d+_out")
 
 
 def class_activations(
@@ -85,9 +82,9 @@ def class_activations(
 def _stage_ends(recording):
     ends = {}
     for call in recording.calls:
-        match = BLOCK_OUTPUT.fullmatch(call.operation.name)
-        if match:
-            ends[match[1]] = call.operation
+        place, part = layer_names.parse(call.operation.name) or (None, None)
+        if part == layer_names.OUTPUT:
+            ends[place.level] = call.operation
     if not ends:
         raise ValueError(
             "Say with `layers` what to look at: the model has no layers that are named "

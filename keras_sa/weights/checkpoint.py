@@ -5,6 +5,7 @@ from pathlib import Path
 
 import keras
 
+from keras_sa.utils import layer_names
 from keras_sa.weights.keras_files import keras_variables
 from keras_sa.weights.mapping import PublishedWeight
 from keras_sa.weights.mapping import published_arrays
@@ -13,7 +14,8 @@ from keras_sa.weights.warm_start import attention_layers
 from keras_sa.weights.warm_start import warm_start_weights
 from keras_sa.weights.weight_files import open_checkpoint
 
-HEAD = ("fc.", "predictions/")
+# The classifier head in published and in Keras' files.
+HEAD = ("fc.", f"{layer_names.HEAD}/")
 SHOWN = 8
 # Options of shuffle attention that change what the stored numbers mean.
 SAME_OPTIONS = ("groups", "shuffle", "pre_shuffled", "epsilon")
@@ -202,7 +204,9 @@ def _value(stored, target):
 
 
 def _head_variables(model):
-    head = next((layer for layer in model.layers if layer.name == "predictions"), None)
+    head = next(
+        (layer for layer in model.layers if layer.name == layer_names.HEAD), None
+    )
     return [] if head is None else head.weights
 
 

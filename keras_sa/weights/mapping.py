@@ -8,7 +8,6 @@ and (height, width, in, out) here. Where the shuffle is built into the weights
 shuffled order here.
 """
 
-import re
 from collections.abc import Collection
 from dataclasses import dataclass
 
@@ -18,23 +17,24 @@ import numpy as np
 from keras_sa.layers import BatchNormalization
 from keras_sa.layers import ShuffleAttention
 from keras_sa.layers.shuffled_order import shuffled_order
+from keras_sa.utils import layer_names
 from keras_sa.weights.stored import StoredArray
 
 LAYERS = {
-    "conv1_conv": "conv1",
-    "conv1_bn": "bn1",
-    "predictions": "fc",
+    f"{layer_names.STEM}_conv": "conv1",
+    f"{layer_names.STEM}_bn": "bn1",
+    layer_names.HEAD: "fc",
 }
 BLOCK_LAYERS = {
-    "1_conv": "conv1",
-    "1_bn": "bn1",
-    "2_conv": "conv2",
-    "2_bn": "bn2",
-    "3_conv": "conv3",
-    "3_bn": "bn3",
-    "attention": "sa",
-    "0_conv": "downsample.0",
-    "0_bn": "downsample.1",
+    f"{layer_names.REDUCE}_conv": "conv1",
+    f"{layer_names.REDUCE}_bn": "bn1",
+    f"{layer_names.SPATIAL}_conv": "conv2",
+    f"{layer_names.SPATIAL}_bn": "bn2",
+    f"{layer_names.EXPAND}_conv": "conv3",
+    f"{layer_names.EXPAND}_bn": "bn3",
+    layer_names.ATTENTION: "sa",
+    f"{layer_names.SHORTCUT}_conv": "downsample.0",
+    f"{layer_names.SHORTCUT}_bn": "downsample.1",
 }
 BATCH_NORM_VARIABLES = {
     "gamma": "weight",
@@ -56,14 +56,12 @@ VARIABLES = {
         "beta": "gn.bias",
     },
 }
-BLOCK = re.compile(r"conv(\d+)_block(\d+)_(.+)")
-SHUFFLED_LAYERS = ("3_conv", "3_bn")
 # The class of a layer by the end of its name.
 KINDS = {
     "_conv": keras.layers.Conv2D,
     "_bn": keras.layers.BatchNormalization,
-    "_attention": ShuffleAttention,
-    "predictions": keras.layers.Dense,
+    f"_{layer_names.ATTENTION}": ShuffleAttention,
+    layer_names.HEAD: keras.layers.Dense,
 }
 # From the published axes to ours: convolutions and dense layers.
 AXES = {4: (2, 3, 1, 0), 2: (1, 0)}
@@ -181,11 +179,10 @@ def _published_array(name, array):
 def _published_prefix(layer_name):
     if layer_name in LAYERS:
         return LAYERS[layer_name]
-    match = BLOCK.fullmatch(layer_name)
-    if match and match[3] in BLOCK_LAYERS:
-        stage, block = int(match[1]) - 1, int(match[2]) - 1
-        return f"layer{stage}.{block}.{BLOCK_LAYERS[match[3]]}"
-    return None
+    place, part = layer_names.parse(layer_name) or (None, None)
+    if place is None or place.block is None or part not in BLOCK_LAYERS:
+        return None
+    return f"layer{place.level - 1}.{place.block - 1}.{BLOCK_LAYERS[part]}"
 
 
 def _entry(model, layer, variable, name):
@@ -207,9 +204,9 @@ def _published_layout(shape, name):
 
 
 def _is_shuffled(model, layer):
-    match = BLOCK.fullmatch(layer.name)
-    if not match or match[3] not in SHUFFLED_LAYERS:
+    place, part = layer_names.parse(layer.name) or (None, "")
+    if not part.startswith(f"{layer_names.EXPAND}_"):
         return False
-    name = f"conv{match[1]}_block{match[2]}_attention"
+    name = place.layer(layer_names.ATTENTION)
     attention = next((a for a in model.layers if a.name == name), None)
     return isinstance(attention, ShuffleAttention) and attention.pre_shuffled

@@ -21,6 +21,7 @@ import numpy as np
 from keras_sa.layers import AttentionLayer
 from keras_sa.layers import ShuffleAttention
 from keras_sa.layers.shuffled_order import shuffled_order
+from keras_sa.utils import layer_names
 from keras_sa.weights.mapping import PublishedWeight
 from keras_sa.weights.mapping import published_weights
 
@@ -100,11 +101,12 @@ def _initial_function(layer, fresh):
 
 
 def _fold(table, layer, gain, order):
-    block = layer.name.removesuffix("_attention")
+    place, _ = layer_names.parse(layer.name) or (None, None)
+    before = place.layer(layer_names.EXPAND) if place else layer.name
     names = [
         name
         for name, weight in table.items()
-        if name.endswith(PERMUTED) and weight.variable.path.startswith(f"{block}_3_")
+        if name.endswith(PERMUTED) and weight.variable.path.startswith(f"{before}_")
     ]
     if not names and (order is not None or not np.isclose(gain, 1.0, rtol=1e-9)):
         raise ValueError(

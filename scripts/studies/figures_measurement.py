@@ -1,19 +1,21 @@
 """What `keras-sa figures` measures at a network, and its numbers."""
 
 import itertools
-import re
 
 import numpy as np
+
+from keras_sa.utils import layer_names
+from keras_sa.utils.layer_names import Place
 
 SCORED_IMAGES = 20  # of each class, masked with every group
 SEEN_IMAGES = 100  # of each class, for activations and Grad-CAM
 GROUPS = 64
-LAST_BLOCK = "conv5_block1"
+LAST_BLOCK = Place(level=5, block=1)
 # Where group scores are read: which layer, and its input or output.
 PLACES = {
-    "before": (f"{LAST_BLOCK}_attention", "input"),
-    "after": (f"{LAST_BLOCK}_attention", "output"),
-    "block": (f"{LAST_BLOCK}_out", "output"),
+    "before": (LAST_BLOCK.layer(layer_names.ATTENTION), "input"),
+    "after": (LAST_BLOCK.layer(layer_names.ATTENTION), "output"),
+    "block": (LAST_BLOCK.layer(layer_names.OUTPUT), "output"),
 }
 PLACE_NAMES = {
     "before": "before the last attention",
@@ -88,10 +90,10 @@ def gate_deviations(model, images) -> dict[str, float]:
     return {f"gates_{name}": values.std() for name, values in gates.items()}
 
 
-def by_stage(arrays: dict[str, np.ndarray], kind: str) -> dict[str, np.ndarray]:
-    """The `"activations"` or `"gates"` that `measure` returned, by the stage."""
+def by_stage(arrays: dict[str, np.ndarray], kind: str) -> dict[int, np.ndarray]:
+    """The `"activations"` or `"gates"` that `measure` returned, by level."""
     return {
-        re.search(r"conv(\d+)", name)[1]: values
+        layer_names.parse(name.removeprefix(f"{kind}_"))[0].level: values
         for name, values in arrays.items()
         if name.startswith(f"{kind}_")
     }
