@@ -37,7 +37,7 @@ def prepare(
     forward, loss and backward. A short batch is padded to a full one, so that nothing
     is compiled twice. Batch norms that are synchronised sum on the way: with them the
     training step of several replicas is not compiled, which is several times slower
-    on GPUs. It wasn't tried on a GPU.
+    on GPUs. It was tried on one GPU, not on several.
 
     The detectors of this package have their own loss, see `own_loss.has_own_loss`.
     Their batches must be full, their batch norms are as Keras has them, and XLA can't
