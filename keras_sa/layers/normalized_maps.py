@@ -70,18 +70,23 @@ class NormalizedMaps:
 
 def _gated(axes, inputs, mean, gain, base, slope, level):
     """`y * sigmoid(u)` and its gradient: `y` is `gain * d + base`, `u` is
-    `slope * d + level`, `d` is the inputs' distance to their mean in the sample."""
+    `slope * d + level`, `d` is the inputs' distance to their mean in the sample.
+
+    Each of TensorFlow's operations reads and writes whole maps, so there are as few
+    as possible: its gradients of softplus and of the sigmoid are products with a
+    sigmoid and with its derivative.
+    """
     import tensorflow as tf
 
     def maps(inputs, mean):
         distance = tf.cast(inputs, gain.dtype) - mean
-        y = gain * distance + base
-        return distance, y, tf.sigmoid(slope * distance + level)
+        return distance, gain * distance + base, slope * distance + level
 
     def gradient(upstream):
-        distance, y, gate = maps(*_after(upstream, inputs, mean))
+        distance, y, u = maps(*_after(upstream, inputs, mean))
+        gate = tf.sigmoid(u)
         by_y = upstream * gate
-        by_u = by_y * y * (1 - gate)
+        by_u = tf.raw_ops.SigmoidGrad(y=gate, dy=upstream * y)
         # Of the distances: with large means, sums of products with the inputs cancel.
         by_base, by_gain = _sum(by_y, axes), _sum(by_y * distance, axes)
         by_level, by_slope = _sum(by_u, axes), _sum(by_u * distance, axes)
@@ -94,8 +99,8 @@ def _gated(axes, inputs, mean, gain, base, slope, level):
             by_level,
         )
 
-    _, y, gate = maps(inputs, mean)
-    return y * gate, gradient
+    _, y, u = maps(inputs, mean)
+    return tf.raw_ops.SoftplusGrad(gradients=y, features=u), gradient
 
 
 def left_on(outputs) -> NormalizedMaps | None:

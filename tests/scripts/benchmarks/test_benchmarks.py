@@ -12,6 +12,7 @@ from serving_samples import randomize
 from serving_samples import small_network
 
 from keras_sa.scripts.benchmarks import formats as benchmark_formats
+from keras_sa.scripts.benchmarks import layer as benchmark_layer
 from keras_sa.scripts.benchmarks import network_costs
 from keras_sa.scripts.benchmarks import serving_plots
 from keras_sa.scripts.benchmarks import serving_runtimes
@@ -34,6 +35,70 @@ def test_costs_are_multiples_of_the_reference():
         assert none["measured"] == sa["measured"]
         assert float(none["median ratio"]) == 1
         assert float(sa["median ratio"]) > 0
+
+
+@pytest.fixture
+def one_small_stage(monkeypatch):
+    monkeypatch.setattr(benchmark_layer, "STAGES", {"conv2": (4, 128)})
+
+
+@pytest.mark.slow
+def test_norm_and_gate_is_a_multiple_of_the_batch_norm_alone(tmp_path, one_small_stage):
+    path = tmp_path / "layer.csv"
+    run("benchmark", "layer", "--batch", "2", "--repeats", "1", "--csv", path)
+    with path.open() as file:
+        rows = {(row["measured"], row["variant"]): row for row in csv.DictReader(file)}
+    ratios = {
+        name: float(row["median ratio"])
+        for (measured, name), row in rows.items()
+        if measured == "conv2 norm and gate"
+    }
+    assert ratios.pop(benchmark_layer.BATCH_NORM) == 1
+    assert {"batch norm, then attention", "one operation"} < set(ratios)
+    assert min(ratios.values()) > 0
+
+
+@pytest.mark.slow
+def test_kernels_and_bytes_of_norm_and_gate_in_xla(tmp_path, one_small_stage):
+    path = tmp_path / "xla.csv"
+    run("benchmark", "layer", "--batch", "2", "--xla", "--csv", path)
+    with path.open() as file:
+        rows = {row["variant"]: row for row in csv.DictReader(file)}
+    for row in rows.values():
+        assert int(row["kernels"]) > 0
+        # Maps and upstream gradient in, output and gradient out.
+        assert float(row["maps read or written"]) >= 4
+
+
+def test_bytes_are_those_of_operands_and_results():
+    text = """HloModule module
+
+%fused (p: f32[6]) -> f32[2] {
+  %p = f32[6]{0} parameter(0)
+  ROOT %r = f32[2]{0} reduce(%p), dimensions={1}
+}
+
+%other (p: f32[2,3], q: f32[2], r: f32[2,3]) -> (f32[2,3], f32[]) {
+  %q = f32[2]{0} parameter(1)
+  %p = f32[2,3]{1,0} parameter(0)
+  %r = f32[2,3]{1,0} parameter(2), metadata={op_name="XLA_Args"}
+  %s = f32[1,1]{1,0} slice(%r), slice={[0:1], [0:1]}
+  ROOT %t = (f32[2,3]{1,0}, f32[]) tuple(%p, %s)
+}
+
+ENTRY %main (x: f32[2,3], y: f32[2,3]) -> (f32[2], f32[2,3]) {
+  %x = f32[2,3]{1,0} parameter(0)
+  %y = f32[2,3]{1,0} parameter(1), metadata={op_name="XLA_Args"}
+  %z = f32[6]{0} bitcast(%x)
+  %f.1 = f32[2]{0} fusion(%z), kind=kLoop, calls=%fused
+  %g = (f32[2,3]{1,0}, f32[]) fusion(%x, %f.1, %y), kind=kLoop, calls=%other
+  %h = f32[2,3]{1,0} get-tuple-element(%g), index=0
+  ROOT %t = (f32[2]{0}, f32[2,3]{1,0}) tuple(%f.1, %h)
+}
+"""
+    # The second fusion reads one value of y.
+    read_and_written = 4 * (6 + 2) + 4 * (6 + 2 + 1 + 6 + 1)
+    assert benchmark_layer._kernels_and_bytes(text) == (2, read_and_written)
 
 
 @pytest.mark.slow
