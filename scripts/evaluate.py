@@ -9,6 +9,8 @@ import typer
 
 from keras_sa.scripts import shared_options
 
+DPI = 110
+
 
 def evaluate(
     directory: shared_options.Trained,
@@ -34,6 +36,12 @@ def evaluate(
     report: Annotated[
         Path | None, typer.Option(help="With --skip-bad-images: lists them here.")
     ] = None,
+    picture: Annotated[
+        Path | None, typer.Option(help="A PNG file of images with their answers.")
+    ] = None,
+    picture_images: Annotated[
+        int, typer.Option(min=1, help="In it, from all over the images.")
+    ] = 12,
 ) -> None:
     """Prints loss and accuracies as JSON, and of how many images they are."""
     from keras_sa.data import MissingSplitError
@@ -88,7 +96,30 @@ def evaluate(
         counts = {"images": int(found.pop("images"))}
         if skip_bad_images:
             counts["skipped"] = images.num_examples - counts["images"]
+        if picture is not None:
+            figure = _picture(model, images, picture_images)
+            picture.parent.mkdir(parents=True, exist_ok=True)
+            figure.savefig(picture, dpi=DPI)
         print(json.dumps({**counts, **found}))
+
+
+def _picture(model, data, count):
+    """Images at equal distances: those of a folder are sorted by their classes."""
+    import numpy as np
+
+    from keras_sa.visualization import predictions_figure
+
+    chosen = set(np.linspace(0, data.num_examples - 1, count).round().astype(int))
+    shown = []
+    rows = (row for batch in data.epoch() for row in zip(*batch, strict=True))
+    for number, (pixels, label, weight) in enumerate(rows):
+        if number in chosen and weight:
+            scores = np.asarray(model(pixels[None], training=False))[0]
+            answer = int(scores.argmax())
+            names = data.class_names[int(label)], data.class_names[answer]
+            image = 255 * data.preparation.shown(pixels.numpy())
+            shown.append((image, *names, scores[answer]))
+    return predictions_figure(*zip(*shown, strict=True))
 
 
 def _image_count():

@@ -1,5 +1,6 @@
 """Shows what a trained classifier sees in images."""
 
+import dataclasses
 from pathlib import Path
 from typing import Annotated
 
@@ -92,7 +93,8 @@ def explain(
         explanation = explain_image(
             network, pixels[0].numpy(), top, layer, groups, multi_label
         )
-        explanation = _with_pixels(explanation, pixels[0].numpy(), data.preparation)
+        image = data.preparation.shown(pixels[0].numpy())
+        explanation = dataclasses.replace(explanation, image=image)
         figure = explanation_figure(explanation, names, Path(file).name)
         figure.savefig(target, dpi=DPI)
         best = names[explanation.classes[0]]
@@ -142,21 +144,6 @@ def _targets(files, output):
             f"another --output. Received: {overwritten}"
         )
     return targets
-
-
-def _with_pixels(explanation, pixels, preparation):
-    """Shows the image itself instead of a stretched normalised one."""
-    import dataclasses
-
-    import numpy as np
-
-    if preparation.mean is None:
-        image = pixels / 255
-    else:
-        image = pixels * preparation.std + preparation.mean
-    image = np.clip(image, 0, 1)
-    image = np.broadcast_to(image, (*image.shape[:2], 3)).astype("float32")
-    return dataclasses.replace(explanation, image=image)
 
 
 if __name__ == "__main__":

@@ -3,6 +3,8 @@
 import functools
 from dataclasses import dataclass
 
+import numpy as np
+
 from keras_sa.data import decoding
 from keras_sa.data.augmentation import Augmentation
 from keras_sa.data.rand_augment import apply_layer
@@ -121,6 +123,22 @@ class Preparation:
             seeds = StatelessSeeds(seed, count=1 << 12)
             image = self._erase(image[tf.newaxis], seeds)[0]
         return self._normalized(image)
+
+    def shown(self, image: np.ndarray) -> np.ndarray:
+        """A prepared image as a person sees it.
+
+        Args:
+            image: What `__call__` returned, as an array.
+
+        Returns:
+            float32 RGB in 0..1, `(*image_size, 3)`.
+        """
+        if self.mean is None:
+            pixels = image / 255
+        else:
+            pixels = image * self.std + self.mean
+        pixels = np.clip(pixels, 0, 1)
+        return np.broadcast_to(pixels, (*self.image_size, 3)).astype("float32")
 
     def _crop(self, payload, shapes, position):
         crop = decoding.decode_training_crop if self.encoded else decoding.resized_crop

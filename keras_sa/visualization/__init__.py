@@ -6,6 +6,7 @@ from keras_sa.visualization.canvas import overlay
 from keras_sa.visualization.class_activation_mapping import grad_cam
 from keras_sa.visualization.classification import confusion_matrix_figure
 from keras_sa.visualization.classification import predictions_figure
+from keras_sa.visualization.detections import annotated_and_found_figure
 from keras_sa.visualization.detections import detections_figure
 from keras_sa.visualization.explanation import Explanation
 from keras_sa.visualization.explanation import explain
@@ -23,6 +24,7 @@ __all__ = [
     "Explanation",
     "GroupScores",
     "TensorBoardPictures",
+    "annotated_and_found_figure",
     "attention_figure",
     "attention_maps",
     "class_activations",

@@ -20,6 +20,7 @@ RUNS = 5
 # What an operation is for, by the first of these that its name in TensorFlow holds.
 KINDS = {
     "Conv2D": "convolutions",
+    "MatMul": "classifier",
     "InstanceNorm": "normalising",
     "SoftplusGrad": "x · sigmoid(gate)",
     "Mean": "means",

@@ -1,6 +1,7 @@
 """Evaluates a trained detector."""
 
 import json
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -19,6 +20,16 @@ def evaluate(
     skip_bad: Annotated[
         bool, typer.Option(help="Leave out what can't be used.")
     ] = False,
+    picture: Annotated[
+        Path | None,
+        typer.Option(help="A PNG file: what is annotated beside what is found."),
+    ] = None,
+    picture_images: Annotated[
+        int, typer.Option(min=1, help="In it, the first of them.")
+    ] = 6,
+    threshold: Annotated[
+        float, typer.Option(help="The lowest score in the picture.")
+    ] = 0.5,
 ) -> None:
     """Prints COCO's average precisions as JSON, and how much was left out of what."""
     from keras_sa.data import coco
@@ -45,6 +56,12 @@ def evaluate(
     problems = images.reader.problems
     left_out = {"left_out": problems.counts} if problems.found else {}
     readable = images.num_examples - len(images.reader.unreadable)
+    if picture is not None:
+        from keras_sa.scripts.detect.evaluation_picture import annotated_and_found
+
+        figure = annotated_and_found(model, images, picture_images, threshold)
+        picture.parent.mkdir(parents=True, exist_ok=True)
+        figure.savefig(picture, dpi=110)
     print(json.dumps({"images": readable, **left_out, **found}))
 
 

@@ -13,10 +13,12 @@ from PIL import Image
 from tiny_networks import build_tiny
 from tiny_networks import randomise
 
+import keras_sa.visualization
 from keras_sa.recipes import load_trained
 from keras_sa.recipes.classifier_recipes import RECIPES
 from keras_sa.recipes.new_head import STANDARDISED
 from keras_sa.training.resuming.generations import Generations
+from keras_sa.visualization import predictions_figure
 
 OPTIONS = {"blocks": (1, 1), "width": 16, "stem": "small"}
 CLASSES = 3
@@ -172,6 +174,35 @@ def test_prediction_is_what_is_evaluated(trained, predicted):
     last = (trained.directory / "metrics.jsonl").read_text().splitlines()[-1]
     # During training they are the weights, not their averages.
     assert found["accuracy"] == pytest.approx(json.loads(last)["val_accuracy"], abs=0.2)
+
+
+def test_what_is_evaluated_can_be_seen(trained, tmp_path, monkeypatch):
+    drawn = []
+    monkeypatch.setattr(
+        keras_sa.visualization,
+        "predictions_figure",
+        lambda *shown: drawn.append(shown) or predictions_figure(*shown),
+    )
+    file = tmp_path / "seen" / "predictions.png"
+    run("evaluate", trained.directory, "--picture", file, "--picture-images", 5)
+    assert file.read_bytes().startswith(b"\x89PNG")
+    ((images, labels, answers, scores),) = drawn
+    names = load_trained(trained.directory)[1]["class_names"]
+    # The first and the last one are among them.
+    chosen = [0, 3, 6, 8, 11]
+    assert labels == tuple(names[trained.labels[number]] for number in chosen)
+    expected = run(
+        *("predict", trained.directory, *[trained.files[n] for n in chosen]),
+        *("--output", "-"),
+    ).stdout
+    for line, image, answer, score in zip(
+        expected.splitlines(), images, answers, scores, strict=True
+    ):
+        best = json.loads(line)["predictions"][0]
+        assert answer == best["class"]
+        assert score == pytest.approx(best["probability"], rel=1e-4)
+        # Not the normalised one: the colours are those of the file, at most 219.
+        assert image.shape == (16, 16, 3) and 100 < image.max() <= 220
 
 
 def test_the_served_answer_is_the_prediction(trained, predicted, tmp_path):

@@ -39,7 +39,10 @@ def test_train_evaluate_predict(tmp_path):
     assert settings["category_ids"] == [3, 7, 18]
 
     row = json.loads((whole / "metrics.jsonl").read_text().splitlines()[-1])
-    found = json.loads(detect("evaluate", whole).splitlines()[-1])
+    picture = tmp_path / "seen" / "objects.png"
+    output = detect("evaluate", whole, "--picture", picture, "--threshold", 0)
+    assert picture.read_bytes().startswith(b"\x89PNG")
+    found = json.loads(output.splitlines()[-1])
     assert found.pop("images") == 4 and len(found) == 12
     assert found == {name: row[f"val_{name}"] for name in found}
 
