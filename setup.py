@@ -54,18 +54,28 @@ EXTRAS["test"] = [
     "ruff==0.17.6",
 ]
 
-# A package index has no files beside the README: what is linked to them stays as text.
-README = re.sub(
-    r"!?\[([^\]]*)\]\((?!https?:)[^)]*\)",
-    r"\1",
-    (ROOT / "README.md").read_text(encoding="utf-8"),
-)
+LINK = r"\[([^\]]*)\]\((?!https?:)([^)#]*)[^)]*\)"
+
+
+def for_an_index(readme: str) -> str:
+    """The README without what a package index lacks: the files beside it."""
+
+    def path(link):
+        text, target = link.groups()
+        target = target.removesuffix("/README.md")
+        return f"`{target}`" if target.startswith(text) else f"{text} (`{target}`)"
+
+    without_pictures = re.sub(f"!{LINK}\n*", "", readme)
+    return (
+        re.sub(LINK, path, without_pictures) + "\nPaths are those of the repository.\n"
+    )
+
 
 setup(
     name="keras-sa",
     version=VERSION,
     description="SA-Net (shuffle attention) for Keras 3 and TensorFlow",
-    long_description=README,
+    long_description=for_an_index((ROOT / "README.md").read_text(encoding="utf-8")),
     long_description_content_type="text/markdown",
     license="Apache-2.0",
     license_files=["LICENSE"],

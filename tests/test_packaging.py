@@ -1,6 +1,7 @@
 """The package installs from a wheel made of the sdist and imports anywhere."""
 
 import os
+import re
 import subprocess
 import sys
 import tarfile
@@ -60,6 +61,19 @@ def test_archives_hold_the_whole_package(archives):
         elif path.startswith(("applications/", "scripts/")):
             assert f"keras_sa/{path}" in installed and path in shipped
     assert not [name for name in installed if name.startswith(("tests", "scripts/"))]
+
+
+@pytest.mark.slow
+def test_a_package_index_shows_no_link_to_a_file_that_it_lacks(archives):
+    with zipfile.ZipFile(archives[1]) as archive:
+        (name,) = [n for n in archive.namelist() if n.endswith(".dist-info/METADATA")]
+        text = archive.read(name).decode().split("\n\n", 1)[1]
+    assert "](https://arxiv.org/abs/2102.00240)" in text
+    assert not re.findall(r"!\[|\]\((?!https?:)", text)
+    # Where the manual is said instead.
+    paths = re.findall(r"`((?:docs|results)/[^`]+|[A-Z]+\.md)`", text)
+    assert "docs/guides/serving.md" in paths and "results/serving" in paths
+    assert all((ROOT / path).exists() for path in paths)
 
 
 @pytest.mark.slow
