@@ -1,5 +1,7 @@
 """Figures without a display, and what is drawn on them."""
 
+import functools
+import io
 from typing import TYPE_CHECKING
 
 import keras
@@ -12,17 +14,33 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 EXTRA = "visualization"
+NOTEBOOK_DPI = 80
 
 
 def new_figure(width: float, height: float) -> "Figure":
     """An empty `matplotlib.figure.Figure` of this size in inches.
 
+    A notebook shows it where it is the last line of a cell.
+
     Raises:
         ImportError: If matplotlib is not installed.
     """
+    return _figure_class()(figsize=(width, height), layout="constrained")
+
+
+@functools.cache
+def _figure_class():
     # Without pyplot: no display is needed and nothing is left open.
     figures = require_extra("matplotlib.figure", EXTRA)
-    return figures.Figure(figsize=(width, height), layout="constrained")
+
+    class Figure(figures.Figure):
+        def _repr_png_(self):
+            # Only pyplot would make notebooks draw a figure by themselves.
+            buffer = io.BytesIO()
+            self.savefig(buffer, format="png", dpi=NOTEBOOK_DPI)
+            return buffer.getvalue()
+
+    return Figure
 
 
 def figure_pixels(figure: "Figure", dpi: int = 100) -> np.ndarray:
