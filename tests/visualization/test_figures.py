@@ -159,3 +159,9 @@ def test_pictures_are_written_during_training(trained, spots, tmp_path):
     assert [event.step for event in written] == [2, 4]
     assert written[0].tensor_proto.string_val[2].startswith(b"\x89PNG")
     assert not (tmp_path / "worker").exists()
+
+
+def test_a_notebook_shows_a_figure_by_itself(images):
+    # What IPython asks an object for; pyplot, which would do it, is not imported.
+    figure = attention_figure(images[:1], {"a": np.full((1, 4, 4, 8), 0.5)})
+    assert figure._repr_png_().startswith(b"\x89PNG")
