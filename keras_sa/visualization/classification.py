@@ -10,6 +10,7 @@ from keras_sa.visualization.canvas import new_figure
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+# At most.
 COLUMNS = 6
 
 
@@ -94,9 +95,10 @@ def predictions_figure(
     """
     if not len(images):
         raise ValueError("`images` must hold at least one image. Received: none")
-    rows = -(-len(images) // COLUMNS)
-    figure = new_figure(1.5 * COLUMNS, 1.8 * rows)
-    grid = figure.subplots(rows, COLUMNS, squeeze=False)
+    columns = min(COLUMNS, len(images))
+    rows = -(-len(images) // columns)
+    figure = new_figure(1.5 * columns, 1.8 * rows)
+    grid = figure.subplots(rows, columns, squeeze=False)
     for axes in grid.flat:
         axes.axis("off")
     for axes, image, label, prediction, score in zip(
