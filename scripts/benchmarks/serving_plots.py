@@ -17,10 +17,11 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 RUNS = 5
+OTHER = "other"
 # What an operation is for, by the first of these that its name in TensorFlow holds.
 KINDS = {
     "Conv2D": "convolutions",
-    "MatMul": "classifier",
+    "MatMul": OTHER,
     "InstanceNorm": "normalising",
     "SoftplusGrad": "x · sigmoid(gate)",
     "Mean": "means",
@@ -28,7 +29,6 @@ KINDS = {
     "Add": "additions, ReLUs",
     "Relu": "additions, ReLUs",
 }
-OTHER = "other"
 # A line's colour is its runtime, its style the network.
 STYLES = {SA: "-", PLAIN: "--"}
 # Least distance of two names at the lines' ends, as a part of the axis.
@@ -38,7 +38,8 @@ NAME_HEIGHT = 0.047
 def operation_rows(folder: Path, batch: int = 8) -> list[dict[str, str]]:
     """A row for each kind of operation: its milliseconds in both networks."""
     times = operation_times({name: folder / name / "1" for name in (PLAIN, SA)}, batch)
-    kinds = [*dict.fromkeys(KINDS.values()), OTHER]
+    # The others last.
+    kinds = sorted(dict.fromkeys(KINDS.values()), key=OTHER.__eq__)
     return [
         {"operations": kind, **{name: f"{t[kind]:.1f} ms" for name, t in times.items()}}
         for kind in kinds
