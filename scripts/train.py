@@ -1,12 +1,14 @@
 """Trains a network by a recipe."""
 
 import dataclasses
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from keras_sa.scripts import shared_options
 from keras_sa.scripts.train_report import BAD_IMAGES
+from keras_sa.scripts.xla_cache import keep_compiled
 
 
 def train(
@@ -64,6 +66,10 @@ def train(
         bool, typer.Option(help="Also write logs for TensorBoard.")
     ] = False,
     restart: shared_options.Restart = False,
+    xla_cache: Annotated[
+        Path | None,
+        typer.Option(help="A folder in which what XLA compiles is kept for later."),
+    ] = None,
     timeout: shared_options.Timeout = 60.0,
     dry_run: Annotated[
         bool, typer.Option(help="Print what would be done, and stop.")
@@ -73,6 +79,9 @@ def train(
 
     After SIGTERM or Ctrl-C it saves its state and exits with 75.
     """
+    if xla_cache is not None:
+        # Before TensorFlow is imported.
+        keep_compiled(xla_cache)
     from keras_sa.recipes.classifier_recipes import get_recipe
     from keras_sa.recipes.classifier_session import ClassifierSession
     from keras_sa.recipes.memory import training_memory

@@ -73,8 +73,11 @@ def _xla(model, recipe):
     compilation = Compilation(model, synchronized=recipe.sync_batch_norm)
     if not compilation.wanted:
         return "not used: for GPUs"
-    reason = compilation.reason_against("train")
-    return f"not used: {reason}" if reason else "compiles what a device computes"
+    reason = compilation.reason_against()
+    if reason:
+        return f"not used: {reason}"
+    where = " between the sums of batch norms" if compilation.in_parts("train") else ""
+    return f"compiles what a device computes{where}"
 
 
 def _devices(strategy):

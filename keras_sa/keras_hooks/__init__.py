@@ -6,6 +6,7 @@ look at: `check_keras` compares every signature, and looks for every attribute, 
 anything is trained. This is the ground floor: it imports nothing of the package.
 """
 
+from keras_sa.keras_hooks.function_names import settle_function_names
 from keras_sa.keras_hooks.model import ScalarLossError
 from keras_sa.keras_hooks.model import activation_functions
 from keras_sa.keras_hooks.model import additional_losses
@@ -52,6 +53,7 @@ __all__ = [
     "set_seeds",
     "set_steps",
     "set_updates",
+    "settle_function_names",
     "source_of",
     "update_loss_trackers",
 ]

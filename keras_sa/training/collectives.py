@@ -1,5 +1,7 @@
 """Sums over the replicas."""
 
+from contextlib import nullcontext
+
 
 def all_reduce_sum(values):
     """The sum over all replicas of a tensor or a list of tensors.
@@ -26,9 +28,23 @@ def all_reduce_sum(values):
 
     @tf.custom_gradient
     def reduce(*values):
-        sums = replica.all_reduce("sum", [tf.stop_gradient(v) for v in values])
+        with _uncompiled():
+            sums = replica.all_reduce("sum", [tf.stop_gradient(v) for v in values])
         return sums, lambda *grads: all_reduce_sum(list(grads))
 
     if isinstance(values, list):
         return reduce(*values)
     return reduce(values)[0]
+
+
+def _uncompiled():
+    """Keeps a sum apart from the compiled operations that it lies between.
+
+    The mark is the graph's, not the thread's. All replicas leave it in the order in
+    which they came, as they take turns at every sum.
+    """
+    import tensorflow as tf
+
+    if tf.executing_eagerly():
+        return nullcontext()
+    return tf.xla.experimental.jit_scope(compile_ops=False)

@@ -64,37 +64,44 @@ class Compilation:
         devices = self.model.distribute_strategy.extended.worker_devices
         return all("GPU" in device for device in devices)
 
-    def reason_against(self, kind: str) -> str | None:
-        """Why a step can't be compiled; `None` if it can."""
+    def reason_against(self) -> str | None:
+        """Why no step can be compiled; `None` if they can."""
         layers = keras_hooks.layers_without_jit(self.model)
-        if layers:
-            more = "" if len(layers) < 4 else f" and {len(layers) - 3} more"
-            return f"XLA can't compile {', '.join(layers[:3])}{more}"
-        if kind == "train" and self.synchronized and self._has_statistics():
-            return (
-                "its batch norms sum over all replicas on the way; they don't with "
-                "synchronized=False or --no-sync-batch-norm"
-            )
-        return None
+        if not layers:
+            return None
+        more = "" if len(layers) < 4 else f" and {len(layers) - 3} more"
+        return f"XLA can't compile {', '.join(layers[:3])}{more}"
 
-    def _has_statistics(self):
+    def in_parts(self, kind: str) -> bool:
+        """Whether batch norms sum over all replicas in the middle of a step.
+
+        XLA then compiles what lies between the sums.
+        """
         norms = keras_hooks.layers_of(self.model, keras.layers.BatchNormalization)
         several = self.model.distribute_strategy.num_replicas_in_sync > 1
-        return several and any(norm.trainable for norm in norms)
+        sums = kind == "train" and self.synchronized and several
+        return sums and any(norm.trainable for norm in norms)
 
-    def uses_xla(self, kind: str) -> bool:
-        """Whether a step is compiled: `"train"`, `"test"` or `"predict"`."""
-        return self.wanted and self.reason_against(kind) is None
+    def uses_xla(self) -> bool:
+        """Whether steps are compiled."""
+        return self.wanted and self.reason_against() is None
 
     def decide(self, kind: str) -> bool:
-        """Like `uses_xla`, and says what is done."""
+        """Like `uses_xla`, and says what is done with a step.
+
+        Args:
+            kind: `"train"`, `"test"` or `"predict"`.
+        """
         if not self.wanted:
             return False
-        reason = self.reason_against(kind)
+        reason = self.reason_against()
         if reason is None:
+            where = (
+                ", between the sums of its batch norms" if self.in_parts(kind) else ""
+            )
             self.say(
-                f"Compiling the {STEPS[kind]} step of {self.model.name!r} with XLA; a "
-                "large network takes about a minute on a GPU."
+                f"Compiling the {STEPS[kind]} step of {self.model.name!r} with "
+                f"XLA{where}; a large network takes about a minute on a GPU."
             )
             return True
         self.say_not(kind, reason)

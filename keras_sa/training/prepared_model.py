@@ -35,9 +35,9 @@ def prepare(
 
     XLA compiles what every replica computes between the sums over the replicas:
     forward, loss and backward. A short batch is padded to a full one, so that nothing
-    is compiled twice. Batch norms that are synchronised sum on the way: with them the
-    training step of several replicas is not compiled, which is several times slower
-    on GPUs. It was tried on one GPU, not on several.
+    is compiled twice. Batch norms that are synchronised sum on the way: with them, and
+    several replicas, the parts of the training step between the sums are compiled. It
+    was tried on one GPU, not on several.
 
     The detectors of this package have their own loss, see `own_loss.has_own_loss`.
     Their batches must be full, their batch norms are as Keras has them, and XLA can't

@@ -1,9 +1,12 @@
-"""What a replica computes by itself: without assignments and without collectives.
+"""What a replica computes by itself, without assignments.
 
-That is what XLA can compile under every strategy. Weights and state go in as tensors;
-outputs, loss, gradients and new state come out.
+Weights and state go in as tensors; outputs, loss, gradients and new state come out.
+XLA can compile that under every strategy: the whole, if no batch norm sums over all
+replicas, or else everything between the sums.
 """
 
+import contextlib
+import functools
 from dataclasses import dataclass
 from typing import Any
 
@@ -122,13 +125,17 @@ def compute(
 
     values = [tf.convert_to_tensor(variable.value) for variable in variables]
     if compilation.decide(kind):
-        compiled = tf.function(
-            lambda values, arguments: work(values, arguments, xla=True),
-            autograph=False,
-            jit_compile=True,
-        )
+        keras_hooks.settle_function_names()
+        compiled = functools.partial(work, xla=True)
+        scope = contextlib.nullcontext()
+        if compilation.in_parts(kind):
+            # A mark of operations: TensorFlow compiles each connected part of them.
+            scope = tf.xla.experimental.jit_scope()
+        else:
+            compiled = tf.function(compiled, autograph=False, jit_compile=True)
         try:
-            *results, updates = compiled(values, arguments)
+            with scope:
+                *results, updates = compiled(values, arguments)
         except keras_hooks.ScalarLossError:
             compilation.say_not(kind, SCALAR_LOSS)
             *results, updates = work(values, arguments, xla=False)

@@ -61,7 +61,7 @@ def predict_step(compilation: Compilation, data):
 
 def _unpack(compilation, kind, data):
     # Without XLA padding to the full batch would be for nothing.
-    return unpack(data, compilation.full[kind] if compilation.uses_xla(kind) else None)
+    return unpack(data, compilation.full[kind] if compilation.uses_xla() else None)
 
 
 def _factors(model, batch, total):

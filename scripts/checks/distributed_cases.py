@@ -93,7 +93,12 @@ LIMITS = {"float32": 1e-6, "float64": 1e-12, "mixed": 2e-3}
 
 
 def train(
-    case: Case, strategy, prepared: bool, dtype: str = "float32", xla: bool = False
+    case: Case,
+    strategy,
+    prepared: bool,
+    dtype: str = "float32",
+    xla: bool = False,
+    group_norms: bool = False,
 ) -> dict:
     """Trains, evaluates and predicts in one of the ways.
 
@@ -103,9 +108,9 @@ def train(
         prepared: Whether with `keras_sa.training.prepare`. Without it samples of
             weight 0 are left out, because Keras counts them.
         dtype: `keras.config.floatx()`.
-        xla: Whether XLA compiles what a replica computes, if `prepared`. The network
-            then has group norms: the statistics of batch norms over all replicas
-            can't be compiled.
+        xla: Whether XLA compiles what a replica computes, if `prepared`.
+        group_norms: Whether the network has these instead of batch norms, which sum
+            over all replicas in the middle of a step.
 
     Returns:
         `weights`, a list of arrays with those of the optimizer's loss scale;
@@ -133,7 +138,7 @@ def train(
         with strategy.scope():
             # After the scope: the seeds of the layers are variables.
             keras.utils.set_random_seed(1)
-            model = _network(group_norms=xla)
+            model = _network(group_norms)
             model.compile(
                 case.optimizer(),
                 "sparse_categorical_crossentropy",

@@ -2,8 +2,9 @@
 
 Trains a small network in many ways with plain Keras on one device, with
 `keras_sa.training.prepare` on 1, 2 and 4 replicas of one process, and on 2 worker
-processes, each also with XLA in every replica, and compares the final weights, the
-evaluation and the predictions. With XLA the network has group norms.
+processes, and compares the final weights, the evaluation and the predictions. All that
+without XLA, with XLA where batch norms sum over the replicas in the middle of a step,
+and with group norms, where XLA compiles a whole step.
 """
 
 import sys
@@ -19,7 +20,12 @@ from keras_sa.scripts.checks.distributed_cases import difference
 from keras_sa.scripts.checks.distributed_cases import train
 
 WORKERS = "2 workers"
-XLA = ", XLA"
+# What XLA compiles, and the arguments of `train`.
+XLA = {
+    "nothing": {},
+    "between sums": {"xla": True},
+    "whole steps": {"xla": True, "group_norms": True},
+}
 
 
 def verify_distributed(
@@ -32,7 +38,9 @@ def verify_distributed(
     float64: Annotated[
         bool, typer.Option(help="Also in float64, where rounding hides nothing.")
     ] = False,
-    xla: Annotated[bool, typer.Option(help="Also with XLA in every replica.")] = True,
+    xla: Annotated[
+        list[str], typer.Option(help="What XLA compiles; each is tried.")
+    ] = tuple(XLA),
     csv: Annotated[Path | None, typer.Option(help="Also write the table here.")] = None,
     worker_directory: Annotated[Path | None, typer.Option(hidden=True)] = None,
 ) -> None:
@@ -46,30 +54,33 @@ def verify_distributed(
     names = [name for name in CASES if not only or any(part in name for part in only)]
     if not names:
         raise typer.BadParameter(f"no mode has {only} in its name: {list(CASES)}")
-    runs = list(_runs(names, float64))
+    if not set(xla) <= set(XLA):
+        raise typer.BadParameter(f"--xla must be of {list(XLA)}, not {list(xla)}")
+    runs = list(_runs(names, float64, xla))
     if worker_directory is not None:
-        _run_worker(runs, worker_directory, xla)
+        _run_worker(runs, worker_directory)
         return
     with tempfile.TemporaryDirectory() as directory:
         if workers:
             _launch_workers(only or [], float64, Path(directory), xla)
-        rows = _compare(runs, Path(directory) if workers else None, xla)
+        rows = _compare(runs, Path(directory) if workers else None)
     report("Largest relative difference to plain Keras on one device", rows, csv)
     wrong = [row for row in rows if row["verdict"] != "right"]
     print(f"{len(rows) - len(wrong)} of {len(rows)} rows within their limits")
     raise typer.Exit(bool(wrong))
 
 
-def _runs(names, float64):
-    """Mode, case and dtype of every training."""
-    for name in names:
-        case = CASES[name]
-        yield name, case, "float32"
-        if float64 and not case.policy:
-            yield name, case, "float64"
+def _runs(names, float64, xla):
+    """Mode, what XLA compiles, case and dtype of every training."""
+    for compiled in xla:
+        for name in names:
+            case = CASES[name]
+            yield name, compiled, case, "float32"
+            if float64 and not case.policy:
+                yield name, compiled, case, "float64"
 
 
-def _compare(runs, worker_directory, xla):
+def _compare(runs, worker_directory):
     from keras_sa.training import make_strategy
 
     single = make_strategy("single")
@@ -79,28 +90,24 @@ def _compare(runs, worker_directory, xla):
         for n in (4, 2, 1)
     }
     rows = []
-    for number, (name, case, dtype) in enumerate(runs):
+    for number, (name, compiled, case, dtype) in enumerate(runs):
+        reference = train(case, single, False, dtype, **XLA[compiled])
         found = {}
-        for suffix in _suffixes(xla):
-            reference = train(case, single, False, dtype, xla=bool(suffix))
-            for column in reversed(strategies):
-                result = train(case, strategies[column], True, dtype, xla=bool(suffix))
-                found[column + suffix] = difference(result, reference)
-            if worker_directory is not None and case.workers:
-                result = _load(worker_directory / f"{number}{suffix}.npz")
-                found[WORKERS + suffix] = difference(result, reference)
+        for column in reversed(strategies):
+            result = train(case, strategies[column], True, dtype, **XLA[compiled])
+            found[column] = difference(result, reference)
+        if worker_directory is not None and case.workers:
+            result = _load(worker_directory / f"{number}.npz")
+            found[WORKERS] = difference(result, reference)
         limit = LIMITS["mixed" if case.policy else dtype]
-        cells = {
-            column + suffix: f"{found[column + suffix]:.1e}"
-            if column + suffix in found
-            else "-"
-            for suffix in _suffixes(xla)
-            for column in (*reversed(strategies), WORKERS)
-        }
         row = {
             "mode": name,
             "precision": case.policy or dtype,
-            **cells,
+            "XLA compiles": compiled,
+            **{
+                column: f"{found[column]:.1e}" if column in found else "-"
+                for column in (*reversed(strategies), WORKERS)
+            },
             "limit": f"{limit:.0e}",
             "verdict": "right" if max(found.values()) <= limit else "over",
         }
@@ -110,18 +117,13 @@ def _compare(runs, worker_directory, xla):
     return rows
 
 
-def _suffixes(xla):
-    """Of the columns without and with XLA."""
-    return ("", XLA) if xla else ("",)
-
-
-def _launch_workers(only, float64, directory, xla=False):
+def _launch_workers(only, float64, directory, xla=("nothing",)):
     from keras_sa.training.cluster.launch import launch
 
     command = [sys.executable, __file__, "--worker-directory", str(directory)]
     if float64:
         command.append("--float64")
-    command.append("--xla" if xla else "--no-xla")
+    command += (part for each in xla for part in ("--xla", each))
     lines = []
     code = launch(
         [*command, *(part for each in only for part in ("--only", each))],
@@ -133,16 +135,17 @@ def _launch_workers(only, float64, directory, xla=False):
         raise typer.Exit(code)
 
 
-def _run_worker(runs, directory, xla):
+def _run_worker(runs, directory):
     from keras_sa.training import make_strategy
     from keras_sa.training.cluster.strategy import is_chief
 
     strategy = make_strategy("multi_worker")
-    for number, (_, case, dtype) in enumerate(runs):
-        for suffix in _suffixes(xla) if case.workers else ():
-            result = train(case, strategy, True, dtype, xla=bool(suffix))
-            if is_chief(strategy):
-                _save(directory / f"{number}{suffix}.npz", result)
+    for number, (_, compiled, case, dtype) in enumerate(runs):
+        if not case.workers:
+            continue
+        result = train(case, strategy, True, dtype, **XLA[compiled])
+        if is_chief(strategy):
+            _save(directory / f"{number}.npz", result)
 
 
 def _save(path, result):

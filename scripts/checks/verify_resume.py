@@ -2,6 +2,7 @@
 
 Trains a small network once undisturbed, then again while its processes are killed
 with SIGKILL at random moments and started again, and compares the final weights.
+With XLA every process takes batch statistics over its own images.
 """
 
 import hashlib
@@ -28,6 +29,7 @@ def verify_resume(
     ] = (1, 2),
     epochs: Annotated[int, typer.Option(min=1, help="Length of the training.")] = 40,
     seed: Annotated[int, typer.Option(help="Of the random moments.")] = 0,
+    xla: Annotated[bool, typer.Option(help="With XLA in every process.")] = False,
     csv: Annotated[Path | None, typer.Option(help="Also write the table here.")] = None,
     directory: Annotated[Path | None, typer.Option(hidden=True)] = None,
 ) -> None:
@@ -38,17 +40,19 @@ def verify_resume(
     from keras_sa.scripts.benchmarks.report import report
 
     if directory is not None:
-        _train(directory, epochs)
+        _train(directory, epochs, xla)
         return
-    rows = [_compare(count, kills, epochs, random.Random(seed)) for count in workers]
+    rows = [
+        _compare(count, kills, epochs, xla, random.Random(seed)) for count in workers
+    ]
     report(f"Final weights of {epochs} epochs, 4 steps each", rows, csv)
     raise typer.Exit(any(row["verdict"] != "equal" for row in rows))
 
 
-def _compare(workers, kills, epochs, rng):
+def _compare(workers, kills, epochs, xla, rng):
     """A row of the table: trainings that are killed against one that is not."""
     with tempfile.TemporaryDirectory() as root:
-        expected, _ = _run(Path(root, "undisturbed"), workers, epochs, None)
+        expected, _ = _run(Path(root, "undisturbed"), workers, epochs, xla, None)
         killed = 0
         ended = []
         # A training may end between two kills: then another one is begun.
@@ -57,7 +61,7 @@ def _compare(workers, kills, epochs, rng):
             delay = rng.uniform(0.0, 1.5) if killed < kills else None
             victim = rng.randrange(workers)
             training = Path(root, f"training{len(ended)}")
-            found, step = _run(training, workers, epochs, delay, victim)
+            found, step = _run(training, workers, epochs, xla, delay, victim)
             if found is None:
                 killed += 1
                 print(f"killed worker {victim} of {workers} in step {step}", flush=True)
@@ -65,6 +69,7 @@ def _compare(workers, kills, epochs, rng):
                 ended.append(found)
     return {
         "processes": str(workers),
+        "XLA": "yes" if xla else "no",
         "kills": str(killed),
         "trainings": str(len(ended)),
         "undisturbed (SHA-256)": expected[:16],
@@ -73,7 +78,7 @@ def _compare(workers, kills, epochs, rng):
     }
 
 
-def _run(directory, workers, epochs, delay, victim=0):
+def _run(directory, workers, epochs, xla, delay, victim=0):
     """Starts a training and kills it after a delay.
 
     Returns:
@@ -92,7 +97,7 @@ def _run(directory, workers, epochs, delay, victim=0):
         with (directory / f"error{index}").open("w") as errors:
             processes.append(
                 subprocess.Popen(
-                    [*command, "--epochs", str(epochs)],
+                    [*command, "--epochs", str(epochs), f"--{'' if xla else 'no-'}xla"],
                     env=worker_environment(addresses, index) if workers > 1 else None,
                     stdout=subprocess.DEVNULL,
                     stderr=errors,
@@ -129,7 +134,7 @@ def _wait(processes, condition, directory):
         time.sleep(0.02)
 
 
-def _train(directory, epochs):
+def _train(directory, epochs, xla):
     import keras
     import numpy as np
 
@@ -167,6 +172,8 @@ def _train(directory, epochs):
         verbose=0,
         directory=directory / "state",
         save_every=1,
+        synchronized=not xla,
+        jit_compile=xla,
     )
     if is_chief(strategy):
         state = [*model.variables, *model.optimizer.variables]

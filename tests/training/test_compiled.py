@@ -64,12 +64,51 @@ def check(ours, theirs):
         np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6)
 
 
-@pytest.mark.parametrize("outputs", [1, pytest.param(2, marks=pytest.mark.slow)])
-def test_compiled_replicas_give_the_result_of_one_device(two, outputs):
+@pytest.fixture(scope="module")
+def one():
+    """Of one device without XLA."""
+    return result(tf.distribute.get_strategy(), False, batches(), norms=True)
+
+
+@pytest.mark.parametrize("xla", [False, True], ids=["plain", "xla"])
+@pytest.mark.parametrize("replicas", [2, 1])
+def test_replicas_give_the_result_of_one_device(one, replicas, xla, capsys):
+    strategy = make_strategy("mirrored", replicas=replicas)
+    check(result(strategy, xla, batches(), norms=True), one)
+    said = capsys.readouterr().out
+    assert ("Compiling the training step" in said) == xla
+    assert ("between the sums of its batch norms" in said) == (xla and replicas == 2)
+
+
+@pytest.mark.parametrize("outputs", [1, 2])
+@pytest.mark.slow
+def test_whole_compiled_steps_give_the_result_of_one_device(two, outputs):
     data = batches(outputs, weights=outputs == 1)
     options = {"outputs": outputs}
-    one = result(tf.distribute.get_strategy(), False, data, **options)
-    check(result(two, True, data, **options), one)
+    plain = result(tf.distribute.get_strategy(), False, data, **options)
+    check(result(two, True, data, **options), plain)
+
+
+class Marked(keras.layers.Layer):
+    """Notes whether TensorFlow is told to compile what it is called with."""
+
+    def call(self, x):
+        if isinstance(x, tf.Tensor) and any("Xla" in a for a in x.op.node_def.attr):
+            self.marks.append(x.op.get_attr("_XlaCompile"))
+        return x
+
+
+@pytest.mark.parametrize("xla", [False, True], ids=["plain", "xla"])
+def test_between_the_sums_operations_are_told_to_be_compiled(two, xla):
+    marked = Marked()
+    marked.marks = []
+    with two.scope():
+        inputs = keras.Input((4,))
+        x = keras.layers.BatchNormalization()(keras.layers.Dense(3)(inputs))
+        model = keras.Model(inputs, keras.layers.Dense(1)(marked(x)))
+        model.compile("sgd", "mse")
+    prepare(model, jit_compile=xla).fit(batches(), shuffle=False, verbose=0)
+    assert any(marked.marks) == xla
 
 
 def updated(strategy, optimizer, xla):
@@ -123,20 +162,11 @@ def test_statistics_of_each_replica_are_compiled(two):
 
 
 @pytest.mark.slow
-def test_synchronized_statistics_are_not_compiled_and_it_is_said(two, capsys):
-    one = result(tf.distribute.get_strategy(), False, batches(), norms=True)
-    capsys.readouterr()
-    check(result(two, True, batches(), norms=True), one)
-    lines = capsys.readouterr().out.splitlines()
-    assert len([line for line in lines if "training step" in line]) == 1
-    assert any("is not compiled by XLA: its batch norms" in line for line in lines)
-
-
-@pytest.mark.slow
-def test_a_scalar_loss_is_not_compiled_where_rows_pad_the_batch(two, capsys):
+@pytest.mark.parametrize("norms", [False, True], ids=["whole", "between_sums"])
+def test_a_scalar_loss_is_not_compiled_where_rows_pad_the_batch(two, norms, capsys):
     data = batches(weights=False)
-    one = result(tf.distribute.get_strategy(), False, data)
-    check(result(two, True, data, loss=scalar_loss), one)
+    plain = result(tf.distribute.get_strategy(), False, data, norms=norms)
+    check(result(two, True, data, loss=scalar_loss, norms=norms), plain)
     assert "gives one number for the batch" in capsys.readouterr().out
 
 

@@ -37,11 +37,12 @@ def single():
     return make_strategy("single")
 
 
-def check(name, replicas, single, dtype, xla=False):
+def check(name, replicas, single, dtype, compiled="nothing"):
     case = WAYS[name]
     strategy = make_strategy("mirrored", replicas=replicas)
-    result = train(case, strategy, prepared=True, dtype=dtype, xla=xla)
-    reference = train(case, single, prepared=False, dtype=dtype, xla=xla)
+    options = verify_distributed.XLA[compiled]
+    result = train(case, strategy, prepared=True, dtype=dtype, **options)
+    reference = train(case, single, prepared=False, dtype=dtype, **options)
     limit = LIMITS["mixed" if case.policy else dtype]
     assert difference(result, reference) <= limit
 
@@ -62,8 +63,9 @@ def test_equals_plain_keras_on_one_device(name, single):
     [TOGETHER, "gradient accumulation"],
     ids=["together", "accumulation"],
 )
-def test_compiled_replicas_equal_plain_keras_on_one_device(name, single):
-    check(name, 2, single, "float64", xla=True)
+@pytest.mark.parametrize("compiled", ["between sums", "whole steps"])
+def test_compiled_replicas_equal_plain_keras_on_one_device(name, compiled, single):
+    check(name, 2, single, "float64", compiled)
 
 
 @pytest.mark.slow
@@ -98,10 +100,11 @@ def test_keras_alone_is_still_wrong(name, single):
 
 
 @pytest.mark.slow
-def test_two_workers_give_the_result_of_one_device(tmp_path):
+@pytest.mark.parametrize("compiled", ["nothing", "between sums"])
+def test_two_workers_give_the_result_of_one_device(tmp_path, compiled):
     """Two processes on the loopback; 10 to 15 seconds."""
     name = "gradient accumulation"
-    verify_distributed._launch_workers([name], False, tmp_path)
+    verify_distributed._launch_workers([name], False, tmp_path, [compiled])
     result = verify_distributed._load(tmp_path / "0.npz")
     reference = train(CASES[name], make_strategy("single"), prepared=False)
     assert difference(result, reference) <= LIMITS["float32"]

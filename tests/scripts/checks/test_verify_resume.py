@@ -16,15 +16,17 @@ from keras_sa.training.resuming.generations import Generations
 
 
 @pytest.mark.slow
-def test_killed_process_resumes_bit_for_bit():
-    row = verify_resume._compare(1, kills=1, epochs=10, rng=random.Random(0))
+@pytest.mark.parametrize("xla", [False, True], ids=["plain", "xla"])
+def test_killed_process_resumes_bit_for_bit(xla):
+    row = verify_resume._compare(1, kills=1, epochs=10, xla=xla, rng=random.Random(0))
     assert row["kills"] == "1"
     assert row["verdict"] == "equal"
 
 
 @pytest.mark.slow
-def test_killed_workers_resume_bit_for_bit():
-    row = verify_resume._compare(2, kills=2, epochs=10, rng=random.Random(0))
+@pytest.mark.parametrize("xla", [False, True], ids=["plain", "xla"])
+def test_killed_workers_resume_bit_for_bit(xla):
+    row = verify_resume._compare(2, kills=2, epochs=10, xla=xla, rng=random.Random(0))
     assert row["kills"] == "2"
     assert row["verdict"] == "equal"
 
