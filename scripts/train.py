@@ -8,7 +8,7 @@ import typer
 
 from keras_sa.scripts import shared_options
 from keras_sa.scripts.train_report import BAD_IMAGES
-from keras_sa.scripts.xla_cache import keep_compiled
+from keras_sa.xla_cache import keep_compiled
 
 
 def train(

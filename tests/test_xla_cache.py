@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from keras_sa.scripts import xla_cache
+from keras_sa import xla_cache
 
 WHOLE = b"".join(bytes([field << 3 | 2, 200, 1]) + b"x" * 200 for field in (1, 2, 3))
 
@@ -71,7 +71,7 @@ PROGRAM = """
 import sys
 from pathlib import Path
 
-from keras_sa.scripts.xla_cache import keep_compiled
+from keras_sa.xla_cache import keep_compiled
 
 folder = keep_compiled(Path(sys.argv[1]))
 
