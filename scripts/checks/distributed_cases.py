@@ -21,6 +21,7 @@ class Case:
         policy: A dtype policy; the mixed ones are compared more loosely.
         sample_weight: Makes the weights of so many samples.
         workers: Whether it is possible with several workers.
+        rounding: How much more rounding than elsewhere may come through.
     """
 
     optimizer: Callable
@@ -30,6 +31,7 @@ class Case:
     policy: str | None = None
     sample_weight: Callable | None = None
     workers: bool = True
+    rounding: float = 1.0
 
 
 def _sgd(**options):
@@ -67,7 +69,8 @@ def _overflow(samples):
 CASES = {
     "uneven last batch (29 / 8)": Case(_sgd),
     "last batch of 1 (25 / 8)": Case(_sgd, samples=25),
-    "AdamW": Case(_adamw),
+    # A small gradient by the root of its small square: rounding isn't small there.
+    "AdamW": Case(_adamw, rounding=5.0),
     "clipnorm": Case(lambda: _sgd(clipnorm=0.1)),
     "global_clipnorm": Case(lambda: _sgd(global_clipnorm=0.3)),
     "clipvalue": Case(lambda: _sgd(clipvalue=0.01)),

@@ -99,7 +99,7 @@ def _compare(runs, worker_directory):
         if worker_directory is not None and case.workers:
             result = _load(worker_directory / f"{number}.npz")
             found[WORKERS] = difference(result, reference)
-        limit = LIMITS["mixed" if case.policy else dtype]
+        limit = LIMITS["mixed" if case.policy else dtype] * case.rounding
         row = {
             "mode": name,
             "precision": case.policy or dtype,
