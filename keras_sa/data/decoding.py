@@ -5,7 +5,6 @@ from keras_sa.data.orientation import stored_window
 from keras_sa.data.orientation import upright
 from keras_sa.data.orientation import upright_size
 from keras_sa.data.random_crop import sample_crop
-from keras_sa.utils.evaluation_crop import evaluation_crop
 
 # The scales at which libjpeg can decode: 1 / ratio.
 JPEG_RATIOS = (1, 2, 4, 8)
@@ -113,11 +112,6 @@ def resized_crop(image, shapes, position, size, ratio):
     top, left, height, width = tf.unstack(window)
     crop = image[top : top + height, left : left + width]
     return tf.image.resize(crop, size, antialias=True)
-
-
-def decode_evaluation_crop(contents, size, crop_ratio):
-    """Decodes an image and takes the centre crop with which one evaluates."""
-    return evaluation_crop(decode(contents), size, crop_ratio)
 
 
 def _starts_with(contents, magic):

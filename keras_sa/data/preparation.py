@@ -7,6 +7,8 @@ import numpy as np
 
 from keras_sa.data import decoding
 from keras_sa.data.augmentation import Augmentation
+from keras_sa.data.evaluation_image import evaluation_image
+from keras_sa.data.evaluation_image import with_channels
 from keras_sa.data.rand_augment import apply_layer
 from keras_sa.data.rand_augment import operations
 from keras_sa.data.rand_augment import rand_augment
@@ -17,7 +19,6 @@ from keras_sa.data.stateless_seeds import LAYERS
 from keras_sa.data.stateless_seeds import StatelessSeeds
 from keras_sa.data.stateless_seeds import seed_for
 from keras_sa.utils.evaluation_crop import check_crop_ratio
-from keras_sa.utils.evaluation_crop import evaluation_crop
 from keras_sa.utils.normalization import normalized
 
 
@@ -142,24 +143,14 @@ class Preparation:
 
     def _crop(self, payload, shapes, position):
         crop = decoding.decode_training_crop if self.encoded else decoding.resized_crop
-        return self._with_channels(
-            crop(payload, shapes, position, self.image_size, self.augmentation.ratio)
+        image = crop(
+            payload, shapes, position, self.image_size, self.augmentation.ratio
         )
+        return with_channels(image, self.channels)
 
     def _whole(self, payload):
         image = decoding.decode(payload) if self.encoded else payload
-        return self._with_channels(
-            evaluation_crop(image, self.image_size, self.crop_ratio)
-        )
-
-    def _with_channels(self, image):
-        import tensorflow as tf
-
-        if image.shape[-1] == self.channels:
-            return image
-        if self.channels == 1:
-            return tf.image.rgb_to_grayscale(image)
-        return tf.image.grayscale_to_rgb(image)
+        return evaluation_image(image, self.shape, self.crop_ratio)
 
     def _normalized(self, image):
         if self.mean is None:

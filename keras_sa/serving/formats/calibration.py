@@ -9,7 +9,8 @@ from pathlib import Path
 import keras
 import numpy as np
 
-from keras_sa.data.decoding import decode_evaluation_crop
+from keras_sa.data.decoding import decode
+from keras_sa.data.evaluation_image import evaluation_image
 from keras_sa.data.sources.folder import SUFFIXES
 from keras_sa.data.sources.folder import list_images
 from keras_sa.serving.image_input import image_shape
@@ -57,8 +58,8 @@ class CalibrationImages:
         # Sorted files are sorted by class: the first ones alone would be one class.
         step = max(1, len(files) / max_images)
         self.files = [files[int(i * step)] for i in range(int(len(files) / step))]
-        *self.size, self.channels = image_shape(model, image_size)
-        self.normalize = normalize or normalization(self.channels, model=model)
+        self.shape = image_shape(model, image_size)
+        self.normalize = normalize or normalization(self.shape[-1], model=model)
         self.crop_ratio = crop_ratio
 
     def __len__(self) -> int:
@@ -69,16 +70,13 @@ class CalibrationImages:
 
         for file in self.files:
             try:
-                crop = decode_evaluation_crop(
-                    file.read_bytes(), self.size, self.crop_ratio
-                )
+                pixels = decode(file.read_bytes())
             except tf.errors.InvalidArgumentError as error:
                 raise ValueError(
                     f"`folder` must hold images that can be decoded. Received: {file}"
                 ) from error
-            if self.channels == 1:
-                crop = tf.image.rgb_to_grayscale(crop)
-            yield np.asarray(self.normalize(crop[tf.newaxis]))
+            image = evaluation_image(pixels, self.shape, self.crop_ratio)
+            yield np.asarray(self.normalize(image[tf.newaxis]))
 
 
 def calibration_batches(

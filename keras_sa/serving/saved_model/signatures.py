@@ -7,14 +7,12 @@ from pathlib import Path
 import keras
 import tensorflow as tf
 
+from keras_sa.data.evaluation_image import evaluation_image
 from keras_sa.serving.saved_model.decoding import decode_valid
 from keras_sa.serving.saved_model.limits import ImageLimits
 from keras_sa.utils.evaluation_crop import CROP_RATIO
-from keras_sa.utils.evaluation_crop import evaluation_crop
 from keras_sa.utils.input_scaling import as_input
 from keras_sa.utils.input_scaling import integer_type
-
-GREY = (0.299, 0.587, 0.114)
 
 
 @dataclass(frozen=True)
@@ -118,15 +116,12 @@ class ServingModule(tf.Module):
 
     def _decode(self, image_bytes):
         options = self._options
-        *size, channels = options.image_shape
+        shape = options.image_shape
 
-        def crop(pixels):
-            image = evaluation_crop(pixels, size, options.crop_ratio)
-            if channels == 1:
-                image = tf.reduce_sum(image * tf.constant(GREY), -1, keepdims=True)
-            return image
+        def prepared(pixels):
+            return evaluation_image(pixels, shape, options.crop_ratio)
 
-        return decode_valid(image_bytes, crop, options.image_shape, options.limits)
+        return decode_valid(image_bytes, prepared, shape, options.limits)
 
     def _predictions(self, probabilities, valid):
         scores, classes = tf.math.top_k(probabilities, k=self._options.top_k)
