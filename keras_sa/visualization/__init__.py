@@ -11,10 +11,6 @@ from keras_sa.visualization.detections import detections_figure
 from keras_sa.visualization.explanation import Explanation
 from keras_sa.visualization.explanation import explain
 from keras_sa.visualization.explanation import explanation_figure
-from keras_sa.visualization.figures import attention_figure
-from keras_sa.visualization.figures import class_activations_figure
-from keras_sa.visualization.figures import grad_cam_figure
-from keras_sa.visualization.figures import group_scores_figure
 from keras_sa.visualization.group_masking import GroupScores
 from keras_sa.visualization.group_masking import group_scores
 from keras_sa.visualization.mean_activations import class_activations
@@ -25,19 +21,15 @@ __all__ = [
     "GroupScores",
     "TensorBoardPictures",
     "annotated_and_found_figure",
-    "attention_figure",
     "attention_maps",
     "class_activations",
-    "class_activations_figure",
     "confusion_matrix_figure",
     "detections_figure",
     "displayable",
     "explain",
     "explanation_figure",
     "grad_cam",
-    "grad_cam_figure",
     "group_scores",
-    "group_scores_figure",
     "overlay",
     "predictions_figure",
 ]

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
 EXTRA = "visualization"
 NOTEBOOK_DPI = 80
+# The least range of gates that the colours cover.
+GATE_SPAN = 0.02
 
 
 def new_figure(width: float, height: float) -> "Figure":
@@ -128,3 +130,23 @@ def draw_image(axes, image, title="", **options):
     axes.set_xticks([])
     axes.set_yticks([])
     axes.set_title(title, fontsize=9)
+
+
+def draw_gate(axes, gate: np.ndarray, name: str) -> None:
+    """Draws the mean of a gate `(height, width, channels)` over its channels.
+
+    A gate that is the same everywhere is drawn as a curve of its channels.
+    """
+    if gate.shape[:2] == (1, 1):
+        values = np.sort(gate[0, 0])
+        axes.plot(np.linspace(0, 1, len(values)), values, color="C0")
+        axes.set_xticks([])
+        axes.tick_params(labelsize=7)
+        axes.set_xlabel("channels, sorted", fontsize=8)
+    else:
+        values = gate.mean(axis=-1)
+        # Differences of less than a percent must not look like contrasts.
+        low = min(values.min(), values.mean() - GATE_SPAN / 2)
+        high = max(values.max(), values.mean() + GATE_SPAN / 2)
+        draw_image(axes, values, cmap="viridis", vmin=low, vmax=high)
+    axes.set_title(f"{name}\n{values.min():.3f} to {values.max():.3f}", fontsize=9)

@@ -66,7 +66,7 @@ def grad_cam(
     ```python
     images = sa_resnet.preprocess_input(photos)  # RGB in 0..255
     maps = grad_cam(model, images)
-    figure = grad_cam_figure(photos, {"SA-ResNet-50": maps})
+    pictures = overlay(photos, maps)  # uint8, to be saved or shown
     ```
 
     Reference:

@@ -8,14 +8,15 @@ from typing import TYPE_CHECKING
 import keras
 import numpy as np
 
+from keras_sa.utils.layer_names import ATTENTION
 from keras_sa.visualization.attention_gates import attention_maps
 from keras_sa.visualization.attention_gates import gated_layers
 from keras_sa.visualization.canvas import displayable
+from keras_sa.visualization.canvas import draw_gate
 from keras_sa.visualization.canvas import draw_image
 from keras_sa.visualization.canvas import new_figure
 from keras_sa.visualization.canvas import overlay
 from keras_sa.visualization.class_activation_mapping import grad_cam
-from keras_sa.visualization.figures import draw_gate
 from keras_sa.visualization.group_masking import GroupScores
 from keras_sa.visualization.group_masking import group_scores
 from keras_sa.visualization.recording import image_batch
@@ -148,7 +149,7 @@ def explanation_figure(
         draw_image(axes, picture, f"{name_of(index)} {score:.1%}")
     for column, (name, gate) in enumerate(explanation.gates.items()):
         axes = figure.add_subplot(grid[1, column])
-        draw_gate(axes, gate, f"gates {name.removesuffix('_attention')}")
+        draw_gate(axes, gate, f"gates {name.removesuffix(f'_{ATTENTION}')}")
     _draw_groups(
         figure.add_subplot(grid[-1, :]),
         explanation.groups,

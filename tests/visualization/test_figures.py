@@ -5,17 +5,11 @@ import numpy as np
 import pytest
 from needed import needed
 
-from keras_sa.visualization import GroupScores
 from keras_sa.visualization import TensorBoardPictures
-from keras_sa.visualization import attention_figure
-from keras_sa.visualization import attention_maps
-from keras_sa.visualization import class_activations_figure
 from keras_sa.visualization import displayable
 from keras_sa.visualization import explain
 from keras_sa.visualization import explanation_figure
 from keras_sa.visualization import grad_cam
-from keras_sa.visualization import grad_cam_figure
-from keras_sa.visualization import group_scores_figure
 from keras_sa.visualization import overlay
 from keras_sa.visualization.canvas import figure_pixels
 
@@ -54,40 +48,6 @@ def test_overlay_mixes_image_and_colours():
         overlay(images, maps[:, :1])
 
 
-def test_grad_cam_figure_has_a_row_for_each_image(network, images):
-    maps = grad_cam(network, images)
-    figure = grad_cam_figure(images, {"A": maps, "B": maps}, ["x", "y", "z"])
-    assert titles(figure) == ["x", "A", "B", "y", "", "", "z", "", ""]
-
-
-def test_group_scores_are_drawn_sorted_with_the_whole_images():
-    result = GroupScores(
-        scores=np.array([[0.1, 0.9]]),
-        hits=np.array([[False, True]]),
-        class_index=np.array([0]),
-        whole_scores=np.array([0.8]),
-        whole_hits=np.array([True]),
-    )
-    left, right = group_scores_figure({"SANet": result}).axes
-    assert left.lines[0].get_ydata().tolist() == [0.9, 0.1]
-    assert left.lines[1].get_ydata()[0] == 0.8
-    assert right.lines[0].get_ydata().tolist() == [1, 0]
-
-
-def test_class_activations_are_drawn_by_class():
-    values = np.array([[1.0, 2.0], [3.0, 4.0]])
-    figure = class_activations_figure({"early": values, "late": -values}, ["a", "b"])
-    assert titles(figure) == ["early", "late"]
-    assert figure.axes[1].lines[1].get_ydata().tolist() == [-3.0, -4.0]
-    assert [text.get_text() for text in figure.legends[0].get_texts()] == ["a", "b"]
-
-
-def test_gates_are_drawn_by_attention(network, images):
-    figure = attention_figure(images[:2], attention_maps(network, images[:2]))
-    assert titles(figure)[1].startswith("conv2_block1\n0.")
-    assert len(figure.axes) == 6
-
-
 def test_an_explanation_holds_what_the_functions_find(network, images, explanation):
     scores = keras.ops.softmax(network(images[:1])).numpy()[0]
     best = np.argsort(-scores)[:3]
@@ -107,6 +67,7 @@ def test_an_explanation_is_drawn(explanation, tmp_path):
     figure = explanation_figure(explanation, list("abcdefghij"), "photo.png")
     first = "abcdefghij"[explanation.classes[0]]
     assert titles(figure)[:2] == ["image", f"{first} {explanation.scores[0]:.1%}"]
+    assert any(each.startswith("gates conv2_block1\n0.") for each in titles(figure))
     assert figure.get_suptitle() == "photo.png"
     pixels = figure_pixels(figure, dpi=50)
     assert pixels.shape == (330, 380, 3)
@@ -161,7 +122,7 @@ def test_pictures_are_written_during_training(trained, spots, tmp_path):
     assert not (tmp_path / "worker").exists()
 
 
-def test_a_notebook_shows_a_figure_by_itself(images):
+def test_a_notebook_shows_a_figure_by_itself(explanation):
     # What IPython asks an object for; pyplot, which would do it, is not imported.
-    figure = attention_figure(images[:1], {"a": np.full((1, 4, 4, 8), 0.5)})
+    figure = explanation_figure(explanation)
     assert figure._repr_png_().startswith(b"\x89PNG")
