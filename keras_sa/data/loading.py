@@ -21,8 +21,8 @@ from keras_sa.data.sources.source import Source
 from keras_sa.data.sources.source import check_validation_fraction
 from keras_sa.data.sources.tfds import tfds
 from keras_sa.data.sources.unlabelled_files import files
-from keras_sa.utils.normalization import IMAGENET_MEAN
-from keras_sa.utils.normalization import IMAGENET_STD
+from keras_sa.utils.normalization import DEFAULT_MEAN
+from keras_sa.utils.normalization import DEFAULT_STD
 
 # What may stand before the colon of a source, and how it is opened: functions of
 # what stands behind it, the split and the fraction that is held out.
@@ -35,7 +35,6 @@ SOURCES: dict[str, Callable[[str, str, float], Source]] = {
     "records": records,
     "tfds": tfds,
 }
-GREY_MEAN, GREY_STD = (0.449,), (0.226,)
 
 
 def load(
@@ -148,9 +147,9 @@ def load(
             f"Received: one_hot={one_hot}, classes={len(opened.class_names)}"
         )
     if mean is None:
-        mean = IMAGENET_MEAN if channels == 3 else GREY_MEAN
+        mean = DEFAULT_MEAN[channels]
     if std is None:
-        std = IMAGENET_STD if channels == 3 else GREY_STD
+        std = DEFAULT_STD[channels]
     if normalize and not len(mean) == len(std) == channels:
         raise ValueError(
             "`mean` and `std` must hold one number for each channel. "

@@ -19,6 +19,7 @@ from keras_sa.data.stateless_seeds import LAYERS
 from keras_sa.data.stateless_seeds import StatelessSeeds
 from keras_sa.data.stateless_seeds import seed_for
 from keras_sa.utils.evaluation_crop import check_crop_ratio
+from keras_sa.utils.normalization import DEFAULT_MEAN
 from keras_sa.utils.normalization import normalized
 
 
@@ -157,22 +158,25 @@ class Preparation:
             return image
         return normalized(image, self.mean, self.std)
 
+    @property
+    def _fill(self):
+        """What augmentation puts where there is no picture: 0 when normalised."""
+        return [255.0 * mean for mean in self.mean or DEFAULT_MEAN[self.channels]]
+
     @functools.cached_property
     def _operations(self):
-        return operations(self.augmentation.rand_augment_magnitude)
+        return operations(self.augmentation.rand_augment_magnitude, self._fill)
 
     @functools.cached_property
     def _erase(self):
         import keras
 
-        # The mean becomes 0 in the normalisation. One number would be the upper end
-        # of a range of probabilities.
-        fill = [255.0 * mean for mean in self.mean or (0.5,) * self.channels]
+        # One number would be the upper end of a range of probabilities.
         probability = self.augmentation.random_erasing
         return apply_layer(
             keras.layers.RandomErasing(
                 factor=(probability, probability),
-                fill_value=fill if self.channels == 3 else fill[0],
+                fill_value=self._fill if self.channels == 3 else self._fill[0],
                 value_range=(0, 255),
                 dtype="float32",
             )

@@ -6,6 +6,9 @@ import numpy as np
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
+# By the number of channels; those of grey are the means of ImageNet's three.
+DEFAULT_MEAN = {1: (0.449,), 3: IMAGENET_MEAN}
+DEFAULT_STD = {1: (0.226,), 3: IMAGENET_STD}
 
 
 def scale_and_shift(

@@ -18,6 +18,7 @@ from keras_sa.data.stateless_seeds import StatelessSeeds
 from keras_sa.data.stateless_seeds import seed_for
 
 SCALE, RATIO = (0.08, 1.0), (3 / 4, 4 / 3)
+FILL = (124.0, 116.0, 104.0)
 
 
 @tf.function
@@ -111,7 +112,7 @@ def image():
 
 @pytest.mark.parametrize("number", range(14))
 def test_operations_follow_the_seed_and_stay_in_range(image, number):
-    operation = operations(0.9)[number]
+    operation = operations(0.9, FILL)[number]
 
     @tf.function
     def apply(index):
@@ -125,9 +126,25 @@ def test_operations_follow_the_seed_and_stay_in_range(image, number):
     assert deterministic == all(np.array_equal(results[0], r) for r in results)
 
 
+def test_operations_that_move_pixels_leave_one_colour_behind():
+    # One colour everywhere: other pixels are where there is no picture.
+    colour = np.array([0.0, 255.0, 255.0], "float32")
+    image = tf.zeros((1, 16, 16, 3)) + colour
+    left = 0
+    for operation in operations(1.0, FILL)[4:9]:
+        for index in range(4):
+            seeds = StatelessSeeds(seed_for(2, 5, tf.constant(1, tf.int64), index))
+            pixels = operation(image, seeds).numpy().reshape(-1, 3)
+            # Between the two at the edge.
+            parts = (pixels - colour) / (FILL - colour)
+            np.testing.assert_allclose(parts, parts[:, :1] + [0, 0, 0], atol=1e-4)
+            left += (parts > 0.999).sum()
+    assert left > 100
+
+
 @pytest.mark.slow
 def test_rand_augment_takes_other_operations_for_other_images(image):
-    chosen = operations(0.5)
+    chosen = operations(0.5, FILL)
     calls = tf.function(
         lambda index: rand_augment(
             image, seed_for(2, 0, tf.constant(0, tf.int64), index), chosen, 2
