@@ -37,6 +37,7 @@ def input_pipeline(
 ) -> None:
     """Images/s per core: decode, random crop, flip, normalise, make a batch."""
     from keras_sa.scripts.benchmarks.report import report
+    from keras_sa.scripts.benchmarks.timing import median_ratio
 
     if not hasattr(os, "sched_setaffinity"):
         raise RuntimeError(
@@ -55,17 +56,13 @@ def input_pipeline(
             "pipeline": name,
             "median": f"{statistics.median(values):.0f} images/s",
             "best": f"{max(values):.0f} images/s",
-            "median ratio": f"{_ratio(values, speeds['Pillow']):.2f}",
+            "median ratio": f"{median_ratio(values, speeds['Pillow']):.2f}",
             "ratio of the best": f"{max(values) / max(speeds['Pillow']):.2f}",
         }
         for name, values in speeds.items()
     ]
     title = f"JPEG {WIDTH}x{HEIGHT}, quality {quality}, {size / 1000:.0f} kB, one core"
     report(title, rows, csv)
-
-
-def _ratio(values, reference):
-    return statistics.median(a / b for a, b in zip(values, reference, strict=True))
 
 
 def _write_photos(folder, quality):

@@ -6,7 +6,6 @@ Results: `results/detection/runs.csv` and `results/detection/README.md`. Running
 again goes on with the runs that are missing. All images are made by the script.
 """
 
-import csv
 import json
 import subprocess
 import sys
@@ -85,20 +84,22 @@ def study_detection(
         detector, backbone, seed = only.split(",")
         print(json.dumps(_run(detector, backbone, int(seed), images)))
         return
-    rows = _read(output / "runs.csv")
-    if rows:
-        _report(output, rows)
-    done = {(row["detector"], row["backbone"], int(row["seed"])) for row in rows}
+    from keras_sa.study import RunTable
+
+    settings = {"sides": SIDES, "batch": BATCH, "epochs": EPOCHS, "rates": RATE}
+    table = RunTable(output, settings, COLUMNS)
+    if table.rows:
+        _report(output, table.rows)
+    done = {(row["detector"], row["backbone"], int(row["seed"])) for row in table.rows}
     wanted = [(d, b, seed) for seed in SEEDS for d in DETECTORS for b in BACKBONES]
     for arm in [arm for arm in wanted if arm not in done][:runs]:
         # A process for each run: its peak memory is its own.
         name = ",".join(map(str, arm))
         command = [sys.executable, __file__, "--only", name, "--images", str(images)]
         answer = subprocess.run(command, stdout=subprocess.PIPE, check=True, text=True)
-        rows.append(json.loads(answer.stdout.splitlines()[-1]))
-        print(rows[-1], flush=True)
-        _write(output, rows)
-        _report(output, rows)
+        table.add(json.loads(answer.stdout.splitlines()[-1]))
+        print(table.rows[-1], flush=True)
+        _report(output, table.rows)
 
 
 def _run(name, backbone, seed, folder):
@@ -176,23 +177,6 @@ def _prediction_time(model, data):
     return (time.process_time() - started) / (5 * BATCH)
 
 
-def _read(path):
-    if not path.is_file():
-        return []
-    with path.open(newline="") as file:
-        return list(csv.DictReader(file))
-
-
-def _write(output, rows):
-    from keras_sa.utils.files import replacing
-
-    output.mkdir(parents=True, exist_ok=True)
-    with replacing(output / "runs.csv") as path, path.open("w", newline="") as file:
-        writer = csv.DictWriter(file, COLUMNS)
-        writer.writeheader()
-        writer.writerows(rows)
-
-
 def _report(output, rows):
     """`study.md`: means over the seeds with 95 % intervals."""
     from keras_sa.scripts.benchmarks.report import machine
@@ -208,7 +192,7 @@ def _report(output, rows):
             int(row["seed"]): float(row[measure])
             for row in rows
             if (row["detector"], row["backbone"]) == (detector, backbone)
-            and row[measure] not in ("", None)
+            and row[measure]
         }
 
     table = [

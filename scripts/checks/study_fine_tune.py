@@ -14,7 +14,6 @@ network also by a head that is trained alone for as many epochs as both stages h
 
 import dataclasses
 import os
-import platform
 import tempfile
 import time
 from pathlib import Path
@@ -223,16 +222,13 @@ def _accuracies(recipe, base, arrays, seed, head_only=False):
 
 
 def _report(rows):
-    import keras
-    import tensorflow as tf
+    from keras_sa.scripts.benchmarks.report import machine
 
     lines = [
         "# Fine-tuning on few images",
         "",
         "Made by `python scripts/checks/study_fine_tune.py`, which says what was done.",
-        f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores, "
-        f"Python {platform.python_version()}, TensorFlow {tf.__version__}, "
-        f"Keras {keras.__version__}.",
+        f"{machine()}.",
         "",
         f"Percent of {TEST_IMAGES} test images, by seed, as far as they are done.",
         "`head`: after the first stage; `head alone`: trained for as many epochs as "

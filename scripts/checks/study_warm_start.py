@@ -12,9 +12,6 @@ same optimiser: the plain ResNet itself, an SA-ResNet that starts as it, and an
 SA-ResNet that starts at random (with the learning rate the source had at its start).
 """
 
-import csv
-import os
-import platform
 from pathlib import Path
 from typing import Annotated
 
@@ -55,18 +52,19 @@ def study_warm_start(
     ] = Path("demo/warm_start_source.npz"),
 ) -> None:
     """Compares fine-tuning from a warm start, from the source and from nothing."""
+    from keras_sa.study import RunTable
+    from keras_sa.utils.files import write_atomically
+
     if not source.is_file():
         _train_source(source)
-    rows = _read(output / "runs.csv")
-    done = {(row["arm"], int(row["seed"])) for row in rows}
+    settings = {"batch": BATCH, "epochs": TUNING_EPOCHS, "source_epochs": SOURCE_EPOCHS}
+    table = RunTable(output, settings, COLUMNS)
+    done = {(row["arm"], int(row["seed"])) for row in table.rows}
     missing = [(arm, seed) for seed in SEEDS for arm in ARMS if (arm, seed) not in done]
     for arm, seed in missing[:runs]:
-        rows.append(_run(arm, seed, source))
-        print(rows[-1])
-        # After every run: a later call goes on from here.
-        _write(output, rows)
-    if not missing:
-        _write(output, rows)
+        table.add(_run(arm, seed, source))
+        print(table.rows[-1])
+    write_atomically(output / "README.md", _report(table.rows))
 
 
 def _build(attention):
@@ -158,38 +156,17 @@ def _run(arm, seed, source):
     }
 
 
-def _read(path):
-    if not path.is_file():
-        return []
-    with path.open(newline="") as file:
-        return list(csv.DictReader(file))
-
-
-def _write(output, rows):
-    from keras_sa.utils.files import replacing
-
-    with replacing(output / "runs.csv") as path, path.open("w", newline="") as file:
-        writer = csv.DictWriter(file, COLUMNS)
-        writer.writeheader()
-        writer.writerows(rows)
-    with replacing(output / "README.md") as path:
-        path.write_text(_report(rows))
-
-
 def _report(rows):
     import statistics
 
-    import keras
-    import tensorflow as tf
+    from keras_sa.scripts.benchmarks.report import machine
 
     lines = [
         "# Fine-tuning from a warm start",
         "",
         "Made by `python scripts/checks/study_warm_start.py`, which says what was "
         "compared.",
-        f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores, "
-        f"Python {platform.python_version()}, TensorFlow {tf.__version__}, "
-        f"Keras {keras.__version__}.",
+        f"{machine()}.",
         "",
         "Fashion-MNIST test images classified correctly, in percent of 10,000.",
         "`agree`: test images with the source's answer before tuning.",

@@ -8,9 +8,9 @@ import keras
 import tensorflow as tf
 
 from keras_sa.detection.boxes import have_area
-from keras_sa.serving.saved_model.decoding import decode_valid
 from keras_sa.serving.saved_model.limits import ImageLimits
 from keras_sa.serving.saved_model.signatures import scatter
+from keras_sa.serving.saved_model.untrusted_files import decode_valid
 from keras_sa.utils.resize_within import padded_size
 from keras_sa.utils.resize_within import resize_within
 

@@ -8,8 +8,8 @@ import keras
 import tensorflow as tf
 
 from keras_sa.data.evaluation_image import evaluation_image
-from keras_sa.serving.saved_model.decoding import decode_valid
 from keras_sa.serving.saved_model.limits import ImageLimits
+from keras_sa.serving.saved_model.untrusted_files import decode_valid
 from keras_sa.utils.evaluation_crop import CROP_RATIO
 from keras_sa.utils.input_scaling import as_input
 from keras_sa.utils.input_scaling import integer_type

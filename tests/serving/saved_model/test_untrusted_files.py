@@ -14,9 +14,9 @@ from serving_samples import image_file
 from serving_samples import photo
 
 from keras_sa.serving import ImageLimits
-from keras_sa.serving.saved_model.decoding import MAX_JPEG_SCANS
-from keras_sa.serving.saved_model.decoding import checked
-from keras_sa.serving.saved_model.decoding import decode_valid
+from keras_sa.serving.saved_model.untrusted_files import MAX_JPEG_SCANS
+from keras_sa.serving.saved_model.untrusted_files import checked
+from keras_sa.serving.saved_model.untrusted_files import decode_valid
 
 Image = needed("PIL.Image")
 KINDS = ("JPEG", "PNG", "GIF", "BMP", "WEBP")
