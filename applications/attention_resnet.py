@@ -25,7 +25,7 @@ EXPANSION = 4
 STANDARD = (None, 64, 64, "imagenet")
 # Options of the released networks that differ from the layers' defaults, by depth.
 # A list has one value for each stage.
-RELEASED_OPTIONS = {
+RELEASED_OPTIONS: dict[str | None, dict[int, dict[str, list[int]]]] = {
     "eca": {
         50: {"kernel_size": [3, 5, 5, 7]},
         101: {"kernel_size": [3, 3, 5, 7]},

@@ -25,7 +25,9 @@ class _Finder:
         if spec is not None and spec.loader is not None:
             # The loader is this spec's own, and stays of the type it is.
             execute = spec.loader.exec_module
-            spec.loader.exec_module = lambda module: self._execute(execute, module)
+            spec.loader.exec_module = (  # type: ignore[method-assign]
+                lambda module: self._execute(execute, module)
+            )
         return spec
 
     def _execute(self, execute, module):

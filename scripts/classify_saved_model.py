@@ -10,8 +10,8 @@ import json
 import sys
 from pathlib import Path
 
-sys.modules["keras_sa"] = None
-sys.modules["keras"] = None
+for name in ("keras_sa", "keras"):
+    sys.modules[name] = None  # type: ignore[assignment]
 
 import tensorflow as tf  # noqa: E402
 

@@ -60,7 +60,7 @@ def convert(
         arguments.update(attention="sa", groups=groups)
     model = _network({"shuffle": shuffle, **arguments})
     report = load_checkpoint(model, source, key=key)
-    if install:
+    if target is None:
         target = install_weights(model)
     else:
         export_weights(model, target)

@@ -6,13 +6,14 @@ import sys
 import time
 from pathlib import Path
 from typing import Annotated
+from typing import Any
 
 import typer
 
 IMAGE_SIZE = 32
 CLASSIFIED_FILES = 12
 # Arguments of AttentionResNet.
-NETWORKS = {
+NETWORKS: dict[str, dict[str, Any]] = {
     "small": {
         "blocks": (1, 1, 1, 1),
         "width": 32,
@@ -61,7 +62,7 @@ def demo(
         )
     # Digits must not be mirrored, and little of them may be cut off.
     augmentation = keras_sa.data.Augmentation(scale=(0.7, 1.0), flip=False)
-    settings = {
+    settings: dict[str, Any] = {
         "image_size": IMAGE_SIZE,
         "batch_size": batch_size,
         "augmentation": augmentation,

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 from typing import Annotated
+from typing import Any
 
 import typer
 
@@ -130,11 +131,11 @@ def _load(path, image_size, normalize, mean, std):
         prepare = image_options(settings)
         channels = prepare.pop("channels")
         mean, std = prepare.pop("mean"), prepare.pop("std")
-        options = {**prepare, "preprocess": normalization(channels, mean, std)}
-        return network, settings["class_names"], options
+        prepare["preprocess"] = normalization(channels, mean, std)
+        return network, settings["class_names"], prepare
     network = keras.saving.load_model(path, compile=False)
     size = (image_size, image_size) if image_size else None
-    options = {"image_size": size}
+    options: dict[str, Any] = {"image_size": size}
     if mean or std:
         channels = image_shape(network, size)[-1]
         options["preprocess"] = normalization(channels, mean, std, network)

@@ -33,6 +33,7 @@ Restart = Annotated[
 Timeout = Annotated[float, typer.Option(help="Seconds to wait for other workers.")]
 Backend = Annotated[str, typer.Option(help="pycocotools, faster_coco_eval or hotcoco.")]
 Depth = Annotated[int, typer.Option(help="50, 101 or 152.")]
+INFERENCE_BATCHES = [1, 8]
 InferenceBatches = Annotated[list[int], typer.Option(min=1, help="Inference batches.")]
 StepBatch = Annotated[int, typer.Option(min=1, help="Batch of a step.")]
 Side = Annotated[int, typer.Option(min=1, help="Height and width of the images.")]

@@ -1,6 +1,7 @@
 """What a command prints when something is wrong with what it was given."""
 
 import sys
+import traceback
 from collections.abc import Iterable
 
 import typer
@@ -33,10 +34,9 @@ class UserErrors(TyperGroup):
 def message_for_users(error: Exception) -> str | None:
     """What a user needs to know, or `None` if the error is a defect."""
     if isinstance(error, ImportError | OSError | RuntimeError | TypeError | ValueError):
-        last = error.__traceback__
-        while last.tb_next is not None:
-            last = last.tb_next
-        module = f"{last.tb_frame.f_globals.get('__name__')}."
+        module = ""
+        for frame, _ in traceback.walk_tb(error.__traceback__):
+            module = f"{frame.f_globals.get('__name__')}."
         if module.startswith(SOURCES) or getattr(error, "filename", None) is not None:
             return str(error)
     if "tensorflow" not in sys.modules:
@@ -65,7 +65,7 @@ def refuse_given(
         ("--no-" if context.params[option] is False else "--")
         + option.replace("_", "-")
         for option in options
-        if context.get_parameter_source(option).name == "COMMANDLINE"
+        if getattr(context.get_parameter_source(option), "name", None) == "COMMANDLINE"
     ]
     if given:
         raise ValueError(

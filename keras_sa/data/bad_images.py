@@ -101,18 +101,18 @@ class BadImages:
             news = not reasons.keys() <= self.found.keys()
             self.found.update(reasons)
             if skip and news and self.report is not None:
-                self._write()
+                self._write(self.report)
         listed = [f"{name} ({reason})" for name, reason in reasons.items()]
         return skip, UNDECODABLE + "; ".join(listed)
 
-    def _write(self):
-        listed = read_report(self.report) if self.report.exists() else {}
+    def _write(self, report):
+        listed = read_report(report) if report.exists() else {}
         lines = [
             json.dumps({"image": name, "reason": reason}) + "\n"
             for name, reason in sorted({**listed, **self.found}.items())
         ]
-        self.report.parent.mkdir(parents=True, exist_ok=True)
-        write_atomically(self.report, "".join(lines))
+        report.parent.mkdir(parents=True, exist_ok=True)
+        write_atomically(report, "".join(lines))
 
 
 def read_report(path: Path) -> dict[str, str]:

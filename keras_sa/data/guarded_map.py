@@ -55,7 +55,9 @@ def guarded_map(
         )
         # Exactly one element, also when no row is left.
         results = results.concatenate(none).take(1)
-        return results.map(lambda *result: (batch, *_scattered(*result, rows, shape)))
+        return results.map(
+            lambda row, done: (batch, *_scattered(row, done, rows, shape))
+        )
 
     return batches.interleave(
         run, cycle_length=2, num_parallel_calls=2, deterministic=True

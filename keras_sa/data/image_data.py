@@ -1,6 +1,7 @@
 """Images with labels as batches for training or evaluation."""
 
 import dataclasses
+import functools
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -16,7 +17,7 @@ from keras_sa.data.preparation import Preparation
 from keras_sa.data.schedule import Schedule
 from keras_sa.data.schedule import Window
 from keras_sa.data.sources.source import IndexedSource
-from keras_sa.data.sources.source import Source
+from keras_sa.data.sources.source import StreamedSource
 
 if TYPE_CHECKING:
     import tensorflow as tf
@@ -66,7 +67,7 @@ class ImageData:
             )
 
     @property
-    def source(self) -> Source:
+    def source(self) -> IndexedSource | StreamedSource:
         return self.schedule.source
 
     @property
@@ -226,8 +227,8 @@ class ImageData:
         labels = batch["label"]
         if self.one_hot:
             labels = tf.one_hot(labels, len(self.class_names))
-        if self.training:
-            augmentation = self.preparation.augmentation
+        augmentation = self.preparation.augmentation
+        if augmentation is not None:
             if augmentation.label_smoothing:
                 smoothing = augmentation.label_smoothing
                 labels = labels * (1 - smoothing) + smoothing / len(self.class_names)
@@ -249,18 +250,21 @@ class ImageData:
 
         if isinstance(self.source, IndexedSource):
             indices = tf.gather(batch["index"], rows)
-            return tf.numpy_function(self._read, [indices], (tf.string, tf.string))
+            return tf.numpy_function(
+                functools.partial(_read, self.source), [indices], (tf.string, tf.string)
+            )
         return tf.gather(batch["payload"], rows), tf.fill(tf.shape(rows), "")
 
-    def _read(self, indices):
-        import tensorflow as tf
 
-        contents, unread = [], []
-        for index in indices:
-            try:
-                contents.append(self.source.payload_of(index).numpy())
-                unread.append(b"")
-            except tf.errors.OpError as error:
-                contents.append(b"")
-                unread.append(decoder_message(error).encode())
-        return np.array(contents, object), np.array(unread, object)
+def _read(source: IndexedSource, indices):
+    import tensorflow as tf
+
+    contents, unread = [], []
+    for index in indices:
+        try:
+            contents.append(source.payload_of(index).numpy())
+            unread.append(b"")
+        except tf.errors.OpError as error:
+            contents.append(b"")
+            unread.append(decoder_message(error).encode())
+    return np.array(contents, object), np.array(unread, object)

@@ -17,7 +17,8 @@ from keras_sa.data.sources.digits import digits
 from keras_sa.data.sources.fashion_mnist import fashion_mnist
 from keras_sa.data.sources.folder import folder
 from keras_sa.data.sources.npz import npz
-from keras_sa.data.sources.source import Source
+from keras_sa.data.sources.source import IndexedSource
+from keras_sa.data.sources.source import StreamedSource
 from keras_sa.data.sources.source import check_validation_fraction
 from keras_sa.data.sources.tfds import tfds
 from keras_sa.data.sources.unlabelled_files import files
@@ -26,7 +27,7 @@ from keras_sa.utils.normalization import DEFAULT_STD
 
 # What may stand before the colon of a source, and how it is opened: functions of
 # what stands behind it, the split and the fraction that is held out.
-SOURCES: dict[str, Callable[[str, str, float], Source]] = {
+SOURCES: dict[str, Callable[[str, str, float], IndexedSource | StreamedSource]] = {
     "digits": digits,
     "fashion_mnist": fashion_mnist,
     "files": files,
@@ -38,7 +39,7 @@ SOURCES: dict[str, Callable[[str, str, float], Source]] = {
 
 
 def load(
-    source: str | tuple | Source,
+    source: str | tuple | IndexedSource | StreamedSource,
     split: str = "train",
     *,
     image_size: int | tuple[int, int] = 224,
@@ -166,11 +167,12 @@ def load(
             f"{opened.num_examples} images don't fill one batch, and "
             f"`drop_remainder` leaves out the rest. Received: batch_size={batch_size}"
         )
+    height, width = image_size
     return ImageData(
         schedule=schedule,
         preparation=Preparation(
             encoded=opened.encoded,
-            image_size=tuple(image_size),
+            image_size=(height, width),
             channels=channels,
             crop_ratio=opened.crop_ratio if crop_ratio is None else crop_ratio,
             augmentation=augmentation if training else None,
@@ -189,8 +191,10 @@ def load(
 
 
 def open_source(
-    source: str | tuple | Source, split: str, validation_fraction: float = 0.0
-) -> Source:
+    source: str | tuple | IndexedSource | StreamedSource,
+    split: str,
+    validation_fraction: float = 0.0,
+) -> IndexedSource | StreamedSource:
     """Finds the images that `load` reads: see there.
 
     Raises:
@@ -198,7 +202,7 @@ def open_source(
             out.
     """
     check_validation_fraction(validation_fraction)
-    if isinstance(source, Source):
+    if isinstance(source, IndexedSource | StreamedSource):
         if validation_fraction:
             raise ValueError(
                 "Nothing can be held out of a source that is open already. "

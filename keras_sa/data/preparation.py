@@ -2,6 +2,7 @@
 
 import functools
 from dataclasses import dataclass
+from typing import cast
 
 import numpy as np
 
@@ -110,7 +111,9 @@ class Preparation:
         if self.augmentation.scale is None:
             image = self._whole(payload)
         else:
-            image = self._crop(payload, draws["shapes"], draws["position"])
+            image = self._crop(
+                payload, draws["shapes"], draws["position"], self.augmentation.ratio
+            )
         if self.augmentation.flip:
             image = tf.cond(
                 draws["flip"] < 0.5, lambda: tf.reverse(image, [1]), lambda: image
@@ -142,11 +145,9 @@ class Preparation:
         pixels = np.clip(pixels, 0, 1)
         return np.broadcast_to(pixels, (*self.image_size, 3)).astype("float32")
 
-    def _crop(self, payload, shapes, position):
+    def _crop(self, payload, shapes, position, ratio):
         crop = decoding.decode_training_crop if self.encoded else decoding.resized_crop
-        image = crop(
-            payload, shapes, position, self.image_size, self.augmentation.ratio
-        )
+        image = crop(payload, shapes, position, self.image_size, ratio)
         return with_channels(image, self.channels)
 
     def _whole(self, payload):
@@ -154,7 +155,7 @@ class Preparation:
         return evaluation_image(image, self.shape, self.crop_ratio)
 
     def _normalized(self, image):
-        if self.mean is None:
+        if self.mean is None or self.std is None:
             return image
         return normalized(image, self.mean, self.std)
 
@@ -165,14 +166,16 @@ class Preparation:
 
     @functools.cached_property
     def _operations(self):
-        return operations(self.augmentation.rand_augment_magnitude, self._fill)
+        return operations(
+            cast(Augmentation, self.augmentation).rand_augment_magnitude, self._fill
+        )
 
     @functools.cached_property
     def _erase(self):
         import keras
 
         # One number would be the upper end of a range of probabilities.
-        probability = self.augmentation.random_erasing
+        probability = cast(Augmentation, self.augmentation).random_erasing
         return apply_layer(
             keras.layers.RandomErasing(
                 factor=(probability, probability),

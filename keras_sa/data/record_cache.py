@@ -141,7 +141,8 @@ def _cache_of_split(directory, split):
 def _write_shards(source, directory, shard_bytes):
     import tensorflow as tf
 
-    shards, writer, size = [], None, 0
+    shards: list[dict] = []
+    writer, size = None, 0
     for index in range(source.num_examples):
         if writer is None:
             file = f"{len(shards):05}.tfrecord"

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from keras_sa.data.sources.source import IndexedSource
-from keras_sa.data.sources.source import Source
+from keras_sa.data.sources.source import StreamedSource
 from keras_sa.data.stateless_seeds import ORDER
 from keras_sa.data.stateless_seeds import seed_for
 
@@ -40,7 +40,7 @@ class Schedule:
         seed: Of the order.
     """
 
-    source: Source
+    source: IndexedSource | StreamedSource
     batch_size: int
     shuffle: bool
     drop_remainder: bool
@@ -69,16 +69,16 @@ class Schedule:
         import tensorflow as tf
 
         last = ENDLESS if epochs is None else epoch + epochs
-        of_epoch = (
-            self._indexed_epoch
-            if isinstance(self.source, IndexedSource)
-            else self._streamed_epoch
-        )
-        return tf.data.Dataset.range(epoch, last).flat_map(
-            lambda number: of_epoch(window, number, tf.where(number == epoch, step, 0))
-        )
 
-    def _indexed_epoch(self, window, epoch, step):
+        def of_epoch(number):
+            first = tf.where(number == epoch, step, 0)
+            if isinstance(self.source, IndexedSource):
+                return self._indexed_epoch(self.source, window, number, first)
+            return self._streamed_epoch(self.source, window, number, first)
+
+        return tf.data.Dataset.range(epoch, last).flat_map(of_epoch)
+
+    def _indexed_epoch(self, source: IndexedSource, window, epoch, step):
         import tensorflow as tf
 
         order = tf.range(self.source.num_examples, dtype=tf.int64)
@@ -101,17 +101,17 @@ class Schedule:
                 "epoch": epoch,
                 "step": step,
                 "index": index,
-                "label": self.source.labels_of(index),
+                "label": source.labels_of(index),
                 "weight": self._weights(rows),
             }
 
         steps = tf.data.Dataset.range(tf.cast(step, tf.int64), self.steps_per_epoch)
         return steps.map(batch)
 
-    def _streamed_epoch(self, window, epoch, step):
+    def _streamed_epoch(self, source: StreamedSource, window, epoch, step):
         import tensorflow as tf
 
-        stream = self.source.stream(epoch, self.seed if self.shuffle else None)
+        stream = source.stream(epoch, self.seed if self.shuffle else None)
         # Starts again where the last batch has to be filled.
         rows = stream.repeat().take(self.steps_per_epoch * self.batch_size).enumerate()
         rows = rows.skip(tf.cast(step, tf.int64) * self.batch_size)

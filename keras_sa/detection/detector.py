@@ -142,9 +142,9 @@ class Detector(keras.Model):
 
     def compute_loss(
         self,
-        x: tf.Tensor | None = None,
-        y: dict[str, tf.Tensor] | None = None,
-        y_pred: Outputs | None = None,
+        x: tf.Tensor,
+        y: dict[str, tf.Tensor],
+        y_pred: Outputs,
         sample_weight: Any = None,
         training: bool = True,
     ) -> tf.Tensor:

@@ -48,7 +48,7 @@ def feature_pyramid_network(
     # Xavier's distribution, as published.
     options = {"kernel_initializer": "glorot_uniform", "dtype": dtype}
     merged = None
-    pyramid = []
+    pyramid: list[keras.KerasTensor] = []
     for level, features in reversed(maps.items()):
         lateral = keras.layers.Conv2D(
             channels, 1, name=f"pyramid_{level}_lateral", **options

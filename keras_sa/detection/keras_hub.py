@@ -1,6 +1,7 @@
 """KerasHub's RetinaNet on the pyramids of this package."""
 
 import math
+from typing import Any
 
 import keras
 
@@ -44,7 +45,7 @@ def initialize_heads(detector: keras.Model, seed: int | None = None) -> None:
     - [Focal Loss for Dense Object Detection](https://arxiv.org/abs/1708.02002)
       (Lin et al., ICCV 2017), section 4.1
     """
-    heads = [
+    heads: list[Any] = [
         getattr(detector, name, None) for name in ("box_head", "classification_head")
     ]
     if any(not hasattr(head, "prediction_layer") for head in heads):

@@ -118,7 +118,7 @@ class RCNN(Detector):
         }
         self.network = keras.Model(maps, outputs, name="network")
         self.box_head = box_head(channels, classes, units, BOX_CELLS, dtype)
-        self.mask_head = mask_head(channels, classes, dtype) if masks else None
+        self.mask_head: Any = mask_head(channels, classes, dtype) if masks else None
         self.finish_building()
 
     def losses_of(

@@ -89,7 +89,7 @@ def _update_compiled(optimizer, grads, trainable_variables):
         *(v for v in optimizer.variables if id(v) not in chosen),
     ]
     keys = {id(variable): optimizer._var_key(variable) for variable in variables}
-    changed = []
+    changed: list[keras.Variable] = []
 
     def new_values(grads, values, learning_rate):
         scope = keras.StatelessScope(list(zip(variables, values, strict=True)))

@@ -1,5 +1,6 @@
 """What the attention layers have in common."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import keras
@@ -101,7 +102,7 @@ class AttentionLayer(keras.layers.Layer):
 
     def maps_shape(self, channels: int) -> tuple[int | None, ...]:
         """The shape of maps with this number of channels."""
-        shape = [None, None, None, None]
+        shape: list[int | None] = [None, None, None, None]
         shape[self.channel_axis] = channels
         return tuple(shape)
 
@@ -130,7 +131,7 @@ class AttentionLayer(keras.layers.Layer):
         layer.build(input_shape)
         return layer
 
-    def multiply_adds(self, input_shape: Shape) -> int:
+    def multiply_adds(self, input_shape: Sequence[int]) -> int:
         """Multiply-adds for one image, by the rules of `keras_sa.utils.count_flops`.
 
         Args:

@@ -1,6 +1,7 @@
 """The bottleneck attention module."""
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import keras
@@ -153,7 +154,7 @@ class BAM(AttentionLayer):
             x = ops.relu(norm(convolution(x), training=training))
         return self.spatial_expand(x)
 
-    def multiply_adds(self, input_shape: Shape) -> int:
+    def multiply_adds(self, input_shape: Sequence[int]) -> int:
         """The dense layers, convolutions, batch norms and their activations.
 
         The published table leaves out the average over the map: at 224x224 in a

@@ -47,7 +47,8 @@ class BatchNormalization(keras.layers.BatchNormalization):
         if not training or mask is not None or not self._can_share(inputs):
             return super().call(inputs, training=training, mask=mask)
         channel_axis = self.axis % 4
-        axes = tuple(axis for axis in (1, 2, 3) if axis != channel_axis)
+        first, second = (axis for axis in (1, 2, 3) if axis != channel_axis)
+        axes = first, second
         means, variances = sample_moments(inputs, axes)
         dtype = means.dtype
         mean, variance = ops.cast(self.moving_mean, dtype), self.moving_variance

@@ -1,6 +1,7 @@
 """The convolutional block attention module."""
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import keras
@@ -138,7 +139,7 @@ class CBAM(AttentionLayer):
         )
         return ops.sigmoid(self.batch_norm(self.convolution(pooled), training=training))
 
-    def multiply_adds(self, input_shape: Shape) -> int:
+    def multiply_adds(self, input_shape: Sequence[int]) -> int:
         """Both poolings over the map, both passes of the MLP, the convolution.
 
         With the activations between the dense layers and the batch norm. The

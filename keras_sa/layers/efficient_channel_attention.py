@@ -1,6 +1,7 @@
 """The efficient channel attention layer of ECA-Net."""
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import keras
@@ -94,7 +95,7 @@ class EfficientChannelAttention(AttentionLayer):
         gate = ops.sigmoid(ops.squeeze(gate, -1))
         return self.of_each_sample(gate)
 
-    def multiply_adds(self, input_shape: Shape) -> int:
+    def multiply_adds(self, input_shape: Sequence[int]) -> int:
         """The average alone, as in the published table.
 
         It leaves out the convolution: `kernel_size` for each channel, in a

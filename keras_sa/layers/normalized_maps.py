@@ -46,7 +46,7 @@ class NormalizedMaps:
         """Lets `left_on` find this where the batch norm's outputs arrive."""
         setattr(outputs, ATTRIBUTE, self)
 
-    def moments(self):
+    def moments(self) -> tuple[Any, Any]:
         """Mean and variance of each sample's normalized maps."""
         mean = self.gain * (self.mean - self.center) + self.offset
         return mean, keras.ops.square(self.gain) * self.variance

@@ -1,6 +1,7 @@
 """The shuffle attention layer of SA-Net."""
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import keras
@@ -218,7 +219,7 @@ class ShuffleAttention(AttentionLayer):
             x = ops.transpose(x, (0, 2, 1, 3))
         return ops.reshape(x, shape)
 
-    def multiply_adds(self, input_shape: Shape) -> int:
+    def multiply_adds(self, input_shape: Sequence[int]) -> int:
         """One for each value of the channel branch: its average, as published.
 
         The gate's own arithmetic is not in the published tables, and its true cost

@@ -1,6 +1,7 @@
 """The spatial group-wise enhance layer of SGE-Net."""
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import keras
@@ -129,7 +130,7 @@ class SpatialGroupEnhance(AttentionLayer):
         grouped = ops.reshape(x, (shape[0], self.groups, x.shape[1] // self.groups, -1))
         return ops.reshape(ops.sum(grouped, 2), (shape[0], self.groups, *shape[2:]))
 
-    def multiply_adds(self, input_shape: Shape) -> int:
+    def multiply_adds(self, input_shape: Sequence[int]) -> int:
         """The average alone: products of maps and sigmoids are not counted."""
         return math.prod(input_shape)
 

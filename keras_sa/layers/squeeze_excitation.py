@@ -1,6 +1,7 @@
 """The squeeze-and-excitation layer."""
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import keras
@@ -88,7 +89,7 @@ class SqueezeExcitation(AttentionLayer):
         gate = ops.sigmoid(self.expand(self.reduce(self.mean_vectors(x))))
         return self.of_each_sample(gate)
 
-    def multiply_adds(self, input_shape: Shape) -> int:
+    def multiply_adds(self, input_shape: Sequence[int]) -> int:
         """The average, the two dense layers and the activation between them."""
         channels = self.channels_of((None, *input_shape))
         hidden = hidden_units(channels, self.ratio)

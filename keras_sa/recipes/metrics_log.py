@@ -24,7 +24,7 @@ class MetricsLog(EpochLog):
 
     def __init__(self, directory: str | Path, batch_size: int, write: bool = True):
         super().__init__(directory, batch_size, write)
-        self.rows = []
+        self.rows: list[dict] = []
 
     def get_state(self) -> list[dict]:
         return self.rows

@@ -1,6 +1,7 @@
 """Learning-rate schedules, described in epochs."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import keras
 
@@ -83,7 +84,7 @@ class WarmedUpDrops(keras.optimizers.schedules.LearningRateSchedule):
         warmup_steps: int = 0,
     ):
         super().__init__()
-        self.options = {
+        self.options: dict[str, Any] = {
             "learning_rate": learning_rate,
             "drops": list(drops),
             "factor": factor,

@@ -1,10 +1,14 @@
 """Logs for TensorBoard."""
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from keras_sa.data import ImageData
 from keras_sa.recipes.epoch_log import EpochLog
 from keras_sa.utils.extras import require_extra
+
+if TYPE_CHECKING:
+    import tensorflow as tf
 
 EXAMPLES = 16
 
@@ -25,7 +29,7 @@ class TensorBoardLog(EpochLog):
         super().__init__(directory, data.batch_size, write)
         require_extra("tensorboard", "tensorboard")
         self.data = data
-        self._writer = None
+        self._writer: tf.summary.SummaryWriter | None = None
         self._logged = 0
 
     def get_state(self) -> int:

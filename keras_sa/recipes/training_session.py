@@ -7,12 +7,17 @@ from collections.abc import Callable
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import keras
 
+from keras_sa.data import ImageData
+from keras_sa.data.coco import DetectionData
 from keras_sa.recipes.begun import check_begun
 from keras_sa.recipes.begun import remove_training
 from keras_sa.recipes.begun import write_begun
+from keras_sa.recipes.classifier_recipes import ClassifierRecipe
+from keras_sa.recipes.detector_recipes import DetectorRecipe
 from keras_sa.recipes.metrics_log import MetricsLog
 from keras_sa.training.cluster.strategy import is_chief
 from keras_sa.training.cluster.workers import Workers
@@ -20,6 +25,9 @@ from keras_sa.training.fitting import fit
 from keras_sa.training.resuming.lock import only_training
 from keras_sa.utils.files import replacing
 from keras_sa.utils.files import write_atomically
+
+if TYPE_CHECKING:
+    import tensorflow as tf
 
 MODEL = "model.keras"
 SETTINGS = "settings.json"
@@ -44,12 +52,12 @@ class TrainingSession:
         ValueError: If the learning rate is not a positive number.
     """
 
-    recipe: object
+    recipe: ClassifierRecipe | DetectorRecipe
     build: Callable[[int], keras.Model]
-    data: object
-    strategy: object
+    data: ImageData | DetectionData
+    strategy: "tf.distribute.Strategy"
     directory: Path
-    validation: object = None
+    validation: ImageData | DetectionData | None = None
     seed: int = 0
     learning_rate: float | None = None
 

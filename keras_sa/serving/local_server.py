@@ -4,6 +4,7 @@ import base64
 import binascii
 import socket
 from pathlib import Path
+from typing import Any
 
 from keras_sa.serving.client import as_predictions
 from keras_sa.serving.tf_serving import SIGNATURE
@@ -115,7 +116,9 @@ def serve(directory: str | Path, port: int = 8501, name: str | None = None) -> N
     rest = require_extra("kserve.protocol.rest.server", "serve")
     predictor = SavedModelPredictor(directory)
 
-    class Classifier(kserve.Model):
+    model_class: Any = kserve.Model
+
+    class Classifier(model_class):
         def load(self):
             self.ready = True
             return self.ready

@@ -35,8 +35,8 @@ class Compilation:
         self.jit_compile = jit_compile
         self.synchronized = synchronized
         self.full = {kind: FullBatch() for kind in STEPS}
-        self.batch_size = None
-        self._said = set()
+        self.batch_size: int | None = None
+        self._said: set[str] = set()
         with model.distribute_strategy.scope():
             # If only of one replica.
             self.distributed = tf.distribute.has_strategy()

@@ -137,8 +137,9 @@ def fit(
         steps=run.steps_per_epoch,
     )
     logs = {}
-    saves = directory is not None and run.chief
-    alone = only_training(directory) if saves else nullcontext()
+    alone = nullcontext()
+    if directory is not None and run.chief:
+        alone = only_training(directory)
     with alone, stop, labels_in_range(model, data):
 
         def after_step(before):

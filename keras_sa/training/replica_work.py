@@ -86,7 +86,7 @@ def compute(
     chosen = {id(variable) for variable in trainable}
     others = [*model.variables, *model.metrics_variables]
     variables = trainable + [v for v in others if id(v) not in chosen]
-    changed = []
+    changed: list[keras.Variable] = []
     synchronized = compilation.synchronized
     present, y, weights = batch.present, batch.y, batch.weights
     arguments = (batch.x, y, weights, present, scale and vars(scale))
@@ -107,7 +107,8 @@ def compute(
                         y_pred = model(x, training=True)
                 else:
                     y_pred = model(x, training=False)
-                loss, outputs = None, []
+                loss: Any = None
+                outputs: list = []
                 if kind != "predict":
                     loss, outputs = _loss(
                         model, y, y_pred, weights, present, scale, not xla
@@ -135,13 +136,15 @@ def compute(
             compiled = tf.function(compiled, autograph=False, jit_compile=True)
         try:
             with scope:
-                *results, updates = compiled(values, arguments)
+                results = compiled(values, arguments)
         except keras_hooks.ScalarLossError:
             compilation.say_not(kind, SCALAR_LOSS)
-            *results, updates = work(values, arguments, xla=False)
+            results = work(values, arguments, xla=False)
     else:
-        *results, updates = work(values, arguments, xla=False)
-    return Outcome(*results, updates=list(zip(changed, updates, strict=True)))
+        results = work(values, arguments, xla=False)
+    y_pred, loss, outputs, gradients, updates = results
+    pairs = list(zip(changed, updates, strict=True))
+    return Outcome(y_pred, loss, outputs, gradients, pairs)
 
 
 def _loss(model, y, y_pred, weights, present, scale, gather):

@@ -4,6 +4,8 @@ They run once in every replica. A row of the batch whose sample weights are all 
 is padding: it counts in no mean, no metric and no batch statistic.
 """
 
+from typing import Any
+
 import keras
 
 from keras_sa import keras_hooks
@@ -64,7 +66,7 @@ def _unpack(compilation, kind, data):
     return unpack(data, compilation.full[kind] if compilation.uses_xla() else None)
 
 
-def _factors(model, batch, total):
+def _factors(model, batch, total) -> tuple[Any, Any]:
     """What makes the loss of the replica's rows its part of the whole batch's loss.
 
     Returns:

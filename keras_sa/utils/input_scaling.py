@@ -82,7 +82,7 @@ def neutral_pixel(model: keras.Model) -> np.ndarray:
 
 def integer_type(model: keras.Model) -> str | None:
     """The type of a model's input if it is one of integers."""
-    inputs = getattr(model, "inputs", None) or ()
+    inputs = getattr(model, "inputs", None) or []
     if len(inputs) == 1 and keras.backend.is_int_dtype(inputs[0].dtype):
         return inputs[0].dtype
     return None
@@ -101,7 +101,7 @@ def as_input(images, dtype: str | None):
 
 def _shape(model):
     """The shape of one image of a built model with one input, as small as it may be."""
-    inputs = getattr(model, "inputs", None) or ()
+    inputs = getattr(model, "inputs", None) or []
     if len(inputs) != 1:
         return None
     return [1, *(length or 1 for length in inputs[0].shape[1:])]

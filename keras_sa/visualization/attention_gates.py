@@ -42,7 +42,7 @@ def attention_maps(
             "`model` has no attention with a method `gate(inputs)`, such as "
             f"`ShuffleAttention`. Received: model={model.name!r}"
         )
-    found = {}
+    found: dict[str, list[np.ndarray]] = {}
     for part in slices:
         recording = record(model, images[part], layers)
         calls = [call for call in recording.calls if call.inputs is not None]

@@ -98,7 +98,7 @@ def explain(
         maps=grad_cam(
             model,
             np.repeat(images, len(classes), axis=0),
-            classes,
+            classes.tolist(),
             target.operation,
         ),
         gates=_last_gates(model, images),

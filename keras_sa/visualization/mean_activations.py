@@ -63,7 +63,9 @@ def class_activations(
     ]
     operations = [target.operation for target in targets]
     formats = [probe.data_format(target) for target in targets]
-    found = {name: [] for name in distinct(each.name for each in operations)}
+    found: dict[str, list[np.ndarray]] = {
+        name: [] for name in distinct(each.name for each in operations)
+    }
     for part in slices:
         recording = record(model, images[part], operations)
         for name, operation, data_format in zip(

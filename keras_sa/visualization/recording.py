@@ -13,6 +13,7 @@ import keras
 import numpy as np
 
 from keras_sa import keras_hooks
+from keras_sa.layers.tensor_types import DataFormat
 from keras_sa.utils.input_scaling import as_input
 from keras_sa.utils.input_scaling import integer_type
 
@@ -31,14 +32,14 @@ class Call:
 
     Args:
         operation: What was called.
-        shape: The shape of its output, `None` if that is not one tensor.
+        shape: The shape of its output, empty if that is not one tensor.
         inputs: Its first argument, for the operations that are kept.
         output: What it returned, for the operations that are kept and for tensors
             of rank 2 or less.
     """
 
     operation: Any
-    shape: tuple[int, ...] | None
+    shape: tuple[int, ...]
     inputs: Any = None
     output: Any = None
 
@@ -100,7 +101,7 @@ class Recording:
         """The last call of an operation that was kept."""
         return next(c for c in reversed(self.calls) if c.operation is operation)
 
-    def data_format(self, call: Call | None = None) -> str:
+    def data_format(self, call: Call | None = None) -> DataFormat:
         """The data format of the model's input, or at a call.
 
         It is taken from the first layer that has one, or from the last one up to
@@ -188,13 +189,12 @@ def record(
     def recorded_call(operation, function):
         def call(*args, **kwargs):
             output = function(*args, **kwargs)
-            made = Call(operation, getattr(output, "shape", None))
-            if made.shape is not None:
-                made.shape = tuple(made.shape)
+            shape = getattr(output, "shape", None)
+            made = Call(operation, () if shape is None else tuple(shape))
             if id(operation) in kept:
                 made.inputs, made.output = args[0] if args else None, output
                 on_output(output)
-            elif made.shape is not None and len(made.shape) <= 2:
+            elif shape is not None and len(shape) <= 2:
                 made.output = output
             recording.calls.append(made)
             return output
@@ -259,7 +259,8 @@ def batches(images: np.ndarray, size: int) -> Iterator[slice]:
 
 def distinct(names: Iterable[str]) -> list[str]:
     """The names, with `:2`, `:3`... behind those that came before."""
-    found, counts = [], Counter()
+    found = []
+    counts: Counter[str] = Counter()
     for name in names:
         counts[name] += 1
         found.append(name if counts[name] == 1 else f"{name}:{counts[name]}")

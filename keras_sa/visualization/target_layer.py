@@ -61,9 +61,11 @@ def find_target(recording: Recording, layer: str | keras.layers.Layer | None) ->
 def spatial_shape(call: Call, recording: Recording) -> tuple[int, int]:
     """Height and width of a call's output."""
     if recording.data_format(call) == "channels_first":
-        return call.shape[2:]
-    return call.shape[1:3]
+        height, width = call.shape[2:]
+    else:
+        height, width = call.shape[1:3]
+    return height, width
 
 
 def _is_map(call):
-    return call.shape is not None and len(call.shape) == 4
+    return len(call.shape) == 4

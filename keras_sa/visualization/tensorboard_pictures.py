@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import keras
 import numpy as np
@@ -12,6 +13,9 @@ from keras_sa.visualization.canvas import figure_pixels
 from keras_sa.visualization.explanation import check_class_names
 from keras_sa.visualization.explanation import explain
 from keras_sa.visualization.explanation import explanation_figure
+
+if TYPE_CHECKING:
+    import tensorflow as tf
 
 
 class TensorBoardPictures(keras.callbacks.Callback):
@@ -61,7 +65,7 @@ class TensorBoardPictures(keras.callbacks.Callback):
         self.dpi = dpi
         self.write = write
         self.multi_label = multi_label
-        self._writer = None
+        self._writer: tf.summary.SummaryWriter | None = None
 
     def on_train_begin(self, logs: dict[str, float] | None = None) -> None:
         if self.class_names is not None:

@@ -47,7 +47,7 @@ def read_architecture(path: str | Path, key: str | None = None) -> dict:
 
 def _arguments(arrays: dict[str, StoredArray]) -> dict:
     shapes = {name: array.shape for name, array in arrays.items()}
-    blocks = {}
+    blocks: dict[int, int] = {}
     for name in shapes:
         match = BLOCK.match(name)
         if match:

@@ -14,6 +14,7 @@ import time
 import urllib.error
 import urllib.request
 from contextlib import contextmanager
+from contextlib import suppress
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -84,7 +85,9 @@ def is_intact(entry: Weights) -> bool:
     """Whether the cached file of an entry is there and has the right SHA-256."""
     path = cache_directory() / entry.file
     expected = expected_digest(entry)
-    return bool(expected) and path.is_file() and file_digest(path).startswith(expected)
+    if not expected or not path.is_file():
+        return False
+    return file_digest(path).startswith(expected)
 
 
 def fetch(entry: Weights) -> Path:
@@ -235,10 +238,8 @@ def _lock(path):
     shows that, and nothing wrong gets the final name.
     """
     with path.open("a") as file:
-        try:
+        with suppress(ImportError):
             import fcntl
-        except ImportError:
-            fcntl = None
-        if fcntl is not None:
+
             fcntl.flock(file, fcntl.LOCK_EX)
         yield

@@ -1,9 +1,11 @@
 """The weights in Keras' own files, by the names of the layers."""
 
+import functools
 import io
 import json
 import zipfile
 from contextlib import contextmanager
+from typing import Any
 
 import keras
 
@@ -72,7 +74,7 @@ def _lambdas(config):
 
 
 def _stored_arrays(file):
-    arrays = {}
+    arrays: dict[str, StoredArray] = {}
     _collect(file, "", arrays, set())
     return arrays
 
@@ -100,7 +102,7 @@ def _collect(group, prefix, arrays, seen):
             if child.external or child.is_virtual:
                 raise ValueError(f"the data of {child.name} is in another file")
             arrays[prefix + part] = StoredArray(
-                child.shape, str(child.dtype), lambda data=child: data[()]
+                child.shape, str(child.dtype), functools.partial(child.__getitem__, ())
             )
         elif part in ("vars", "layers"):
             _collect(child, prefix, arrays, seen)
@@ -135,7 +137,7 @@ def keras_variables(model: keras.Model, names: list[str]) -> dict[str, keras.Var
             owner = _part_of(owner, part)
         if owner is None or not hasattr(owner, "save_own_variables"):
             continue
-        own = {}
+        own: dict[str, Any] = {}
         owner.save_own_variables(own)
         if position in own:
             variables[name] = own[position]

@@ -8,6 +8,7 @@ the file's SHA-256.
 
 from dataclasses import dataclass
 from typing import Literal
+from typing import TypeGuard
 
 TORCHVISION = "https://download.pytorch.org/models"
 TIMM_RELEASE = (
@@ -172,7 +173,7 @@ ALIASES: dict[str, dict[int, str]] = {
 }
 
 
-def is_weight_name(weights: object) -> bool:
+def is_weight_name(weights: object) -> TypeGuard[str]:
     """Whether `weights` names published weights, so that it is not a path."""
     return isinstance(weights, str) and (weights in WEIGHTS or weights in ALIASES)
 

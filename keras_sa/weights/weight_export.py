@@ -1,6 +1,7 @@
 """Writing weights, for this package and for users of the PyTorch code."""
 
 from pathlib import Path
+from typing import Any
 
 import keras
 import numpy as np
@@ -80,7 +81,7 @@ def _write_safetensors(model, path):
 
 
 def _write_npz(model, path):
-    state = published_state(model)
+    state: dict[str, Any] = published_state(model)
     with replacing(path) as temporary:
         np.savez(temporary, **state)
 

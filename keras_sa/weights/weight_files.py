@@ -16,7 +16,7 @@ from keras_sa.weights.state_dict import find_state_dict
 from keras_sa.weights.state_dict import strip_names
 from keras_sa.weights.stored import Checkpoint
 from keras_sa.weights.stored import StoredArray
-from keras_sa.weights.torch_files import Tensor
+from keras_sa.weights.torch_tensors import Tensor
 
 # How many names an error lists.
 SHOWN = 8

@@ -14,7 +14,7 @@ def attention(
     module: Annotated[
         list[str] | None, typer.Option(help="Modules' names; all by default.")
     ] = None,
-    batch: shared_options.InferenceBatches = (1, 8),
+    batch: shared_options.InferenceBatches = shared_options.INFERENCE_BATCHES,
     training_batch: shared_options.StepBatch = 8,
     size: shared_options.Side = 224,
     repeats: shared_options.Repeats = 10,
@@ -26,7 +26,7 @@ def attention(
     from keras_sa.scripts.benchmarks.network_costs import cost_rows
     from keras_sa.scripts.benchmarks.report import report
 
-    variants = {REFERENCE: {"depth": depth, "attention": None}}
+    variants: dict[str, dict] = {REFERENCE: {"depth": depth, "attention": None}}
     for name in module or attention_names():
         get_attention(name)
         variants[name] = {"depth": depth, "attention": name}

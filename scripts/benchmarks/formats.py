@@ -1,9 +1,11 @@
 """A network in every file format, run by the format's own runtime."""
 
+import functools
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated
+from typing import Any
 
 import typer
 
@@ -20,6 +22,7 @@ PRECISIONS = {
     "openvino": ("float32", "float16", "int8"),
     "litert": ("float32", "float16", "int8"),
 }
+FORMATS = list(PRECISIONS)
 
 
 def formats(
@@ -29,7 +32,7 @@ def formats(
     ] = None,
     format: Annotated[
         list[str], typer.Option(help="saved_model, keras, onnx, openvino, litert.")
-    ] = tuple(PRECISIONS),
+    ] = FORMATS,
     images: Annotated[
         int,
         typer.Option(min=1, help="Of the training's test split, for the agreement."),
@@ -118,8 +121,8 @@ def _rows(network, formats, inputs, calibration, batch, repeats, folder, labels=
     names = [
         (format, precision) for format in formats for precision in PRECISIONS[format]
     ]
-    functions = {REFERENCE: _keras_function(network)}
-    sizes = {REFERENCE: None}
+    functions: dict[Any, Callable] = {REFERENCE: _keras_function(network)}
+    sizes: dict[Any, int | None] = {REFERENCE: None}
     for name in names:
         path = _write(network, *name, calibration, folder)
         sizes[name] = sum(
@@ -129,11 +132,12 @@ def _rows(network, formats, inputs, calibration, batch, repeats, folder, labels=
     expected = _in_batches(functions[REFERENCE], inputs, batch)
     answers = {name: _in_batches(f, inputs, batch) for name, f in functions.items()}
     part = inputs[:batch]
-    calls = {name: lambda f=f: f(part) for name, f in functions.items()}
+    calls = {name: functools.partial(f, part) for name, f in functions.items()}
     times = interleaved(calls, repeats)
     rows = []
     for name, answer in answers.items():
         float32 = (name[0], "float32") if name != REFERENCE else REFERENCE
+        size = sizes[name]
         if name[0] == "saved_model":
             answer = _logits(answer, expected)
         agree = np.mean(answer.argmax(1) == expected.argmax(1))
@@ -142,7 +146,7 @@ def _rows(network, formats, inputs, calibration, batch, repeats, folder, labels=
             {
                 "format": name if name == REFERENCE else name[0],
                 "precision": "float32" if name == REFERENCE else name[1],
-                "size": "" if sizes[name] is None else f"{sizes[name] / 1e6:.1f} MB",
+                "size": "" if size is None else f"{size / 1e6:.1f} MB",
                 "difference": f"{np.abs(answer - expected).max() / expected.std():.1e}",
                 "same class": f"{100 * agree:.2f} %",
                 "top-1": "" if right is None else f"{100 * right:.2f} %",
@@ -242,7 +246,7 @@ def _open_litert(path):
     runtime = require_extra("ai_edge_litert.interpreter", "litert")
     interpreter = runtime.Interpreter(str(path), num_threads=cpu_count())
     index = interpreter.get_input_details()[0]["index"]
-    shapes = []
+    shapes: list[tuple[int, ...]] = []
 
     def run(images):
         if shapes != [images.shape]:

@@ -276,7 +276,8 @@ def _torch_memory():
 
 def _process_memory():
     status = Path("/proc/self/status").read_text()
-    return int(re.search(r"VmHWM:\s+(\d+) kB", status)[1]) / 1024
+    (kilobytes,) = re.findall(r"VmHWM:\s+(\d+) kB", status)
+    return int(kilobytes) / 1024
 
 
 def _torch_model(network, depth):
@@ -287,7 +288,7 @@ def _torch_model(network, depth):
     torch.backends.cudnn.benchmark = True
     device = "cuda" if torch.cuda.is_available() else "cpu"
     model = resnet(BLOCKS[depth], attention=network == "sa")
-    return model.to(device, memory_format=torch.channels_last), device
+    return model.to(device).to(memory_format=torch.channels_last), device
 
 
 def _torch_images(batch, size, device):

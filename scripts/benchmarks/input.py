@@ -45,7 +45,7 @@ def input_pipeline(
             f"process ask for. Received: {platform.system()}"
         )
     contenders = {"Pillow": _pillow, "plain tf.data": _plain, "keras_sa.data": _ours}
-    speeds = {name: [] for name in contenders}
+    speeds: dict[str, list[float]] = {name: [] for name in contenders}
     with tempfile.TemporaryDirectory() as folder:
         size = _write_photos(Path(folder) / "photos", quality)
         for _ in range(rounds):
@@ -70,8 +70,8 @@ def _write_photos(folder, quality):
     from keras_sa.utils.extras import require_extra
 
     image_module = require_extra("PIL.Image", "benchmark")
-    science = Path(require_extra("skimage.data", "benchmark").__file__).parent
-    learn = Path(require_extra("sklearn.datasets", "benchmark").__file__).parent
+    science = Path(str(require_extra("skimage.data", "benchmark").__file__)).parent
+    learn = Path(str(require_extra("sklearn.datasets", "benchmark").__file__)).parent
     files = [science / name for name in PHOTOS]
     files += [learn / "images" / name for name in ("china.jpg", "flower.jpg")]
     folder.mkdir()

@@ -13,7 +13,7 @@ class LiteralShuffleAttention(ShuffleAttention):
     The same weights and results as `ShuffleAttention`, channels last only.
     """
 
-    def call(self, inputs):
+    def call(self, inputs, training=None):
         height, width, channels = inputs.shape[1:]
         x = ops.reshape(
             inputs, (-1, height, width, self.groups, channels // self.groups)

@@ -9,7 +9,7 @@ VARIANTS = {"without attention": None, "sa": "sa", "sa, literal port": "sa_liter
 
 def network(
     depth: shared_options.Depth = 50,
-    batch: shared_options.InferenceBatches = (1, 8),
+    batch: shared_options.InferenceBatches = shared_options.INFERENCE_BATCHES,
     training_batch: shared_options.StepBatch = 8,
     size: shared_options.Side = 224,
     repeats: shared_options.Repeats = 10,

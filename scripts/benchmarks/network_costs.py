@@ -140,7 +140,8 @@ def _print_peak_memory(options, shape, batch):
         step()
     # Not `getrusage`: its maximum begins with that of the process that forked.
     status = Path("/proc/self/status").read_text()
-    print(re.search(r"VmHWM:\s+(\d+) kB", status)[1])
+    (kilobytes,) = re.findall(r"VmHWM:\s+(\d+) kB", status)
+    print(kilobytes)
 
 
 if __name__ == "__main__":

@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from keras_sa.scripts import shared_options
 from keras_sa.scripts.benchmarks.serving_runtimes import PYTORCH
 from keras_sa.scripts.benchmarks.serving_runtimes import RUNTIMES
 
@@ -18,10 +19,9 @@ DEFAULTS = [
 
 
 def serving(
-    batch: Annotated[list[int], typer.Option(min=1, help="Images in a request.")] = (
-        1,
-        8,
-    ),
+    batch: Annotated[
+        list[int], typer.Option(min=1, help="Images in a request.")
+    ] = shared_options.INFERENCE_BATCHES,
     runtime: Annotated[
         list[str],
         typer.Option(
@@ -57,7 +57,7 @@ def _measure(folder, batches, runtimes, repeats, output):
     formats = [RUNTIMES[name][1] for name in runtimes]
     contenders.write_networks(folder, [kind for kind in formats if kind])
     rows = []
-    latencies = {}
+    latencies: dict[tuple[str, str], dict[int, float]] = {}
     for batch in batches:
         count = max(3, round(repeats * (4 if batch == 1 else 8 / batch)))
         attentive = {}

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
+from typing import Any
 
 import numpy as np
 
@@ -144,12 +145,12 @@ def operation_times(folders: Mapping[str, Path], batch: int = 8) -> dict[str, Co
     The networks take turns, so that what they are compared by is of the same time.
     """
     rounds = {name: _traced(path, batch) for name, path in folders.items()}
-    fastest = {name: {} for name in folders}
+    fastest: dict[str, dict[tuple, float]] = {name: {} for name in folders}
     for _ in range(RUNS):
         for name, run in rounds.items():
             for operation, time in run().items():
                 fastest[name][operation] = min(time, fastest[name].get(operation, time))
-    times = {name: Counter() for name in folders}
+    times: dict[str, Any] = {name: Counter() for name in folders}
     for name, operations in fastest.items():
         for (_, kind), time in operations.items():
             times[name][kind] += time

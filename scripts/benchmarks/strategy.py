@@ -45,7 +45,7 @@ def strategy(
         name: _training(recipe, made, prepared, batch, shape, steps)
         for name, (made, prepared) in contenders.items()
     }
-    times = {name: [] for name in trainings}
+    times: dict[str, list[float]] = {name: [] for name in trainings}
     for _ in range(repeats):
         for name, train in trainings.items():
             times[name].append(train())

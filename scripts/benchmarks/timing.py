@@ -3,11 +3,16 @@
 import statistics
 import time
 from collections.abc import Callable
+from collections.abc import Hashable
+from collections.abc import Mapping
+from typing import TypeVar
+
+Name = TypeVar("Name", bound=Hashable)
 
 
 def interleaved(
-    functions: dict[str, Callable[[], object]], repeats: int = 10, warmup: int = 2
-) -> dict[str, list[float]]:
+    functions: Mapping[Name, Callable[[], object]], repeats: int = 10, warmup: int = 2
+) -> dict[Name, list[float]]:
     """Calls every function in turn, round after round, and takes the times.
 
     A machine's speed drifts; functions that are timed in the same round see the
@@ -22,7 +27,7 @@ def interleaved(
     Returns:
         For every name the seconds of each round.
     """
-    times = {name: [] for name in functions}
+    times: dict[Name, list[float]] = {name: [] for name in functions}
     for index in range(warmup + repeats):
         for name, function in functions.items():
             start = time.perf_counter()

@@ -49,7 +49,7 @@ class Bottleneck(nn.Module):
             *_convolution(width, outputs, 1),
             ShuffleAttention(outputs) if attention else nn.Identity(),
         )
-        self.shortcut = nn.Identity()
+        self.shortcut: nn.Module = nn.Identity()
         if stride > 1 or inputs != outputs:
             self.shortcut = nn.Sequential(*_convolution(inputs, outputs, 1, stride))
 

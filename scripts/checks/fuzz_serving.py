@@ -71,7 +71,9 @@ def attack(predict, payloads: int, seed: int = 0) -> dict:
             continue
         # Sometimes nothing at all.
         count = min(generator.randint(0, MAX_BATCH), payloads - result["payloads"])
-        entries = [(hostile(generator), None) for _ in range(count)]
+        entries: list[tuple[bytes, int | None]] = [
+            (hostile(generator), None) for _ in range(count)
+        ]
         entries += [(good[i], i) for i in range(GOOD) if generator.random() < 0.3]
         generator.shuffle(entries)
         files = [file for file, _ in entries]

@@ -81,7 +81,8 @@ class _Finder(ast.NodeVisitor):
         return self.data[start:stop].decode()
 
     def replace(self, node, text):
-        self.found.append(Mutant(node.lineno, *self.span(node), text))
+        start, stop = self.span(node)
+        self.found.append(Mutant(node.lineno, start, stop, text))
 
     def operator(self, left, right, operator):
         """The operator is what stands between its operands, parentheses aside."""

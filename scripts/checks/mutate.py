@@ -16,6 +16,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -24,7 +25,7 @@ import typer
 if __package__:
     from keras_sa.scripts.checks.mutants import mutants_of
 else:
-    from mutants import mutants_of
+    from mutants import mutants_of  # type: ignore[no-redef]
 
 ROOT = Path(__file__).resolve().parents[2]
 ROOMS = ("layers", "training", "weights", "data", "serving/fusion", "detection")
@@ -103,12 +104,12 @@ def mutate(
     )
 
 
-def sample(checkout: Path, rooms: list[str], count: int, seed: int) -> list:
+def sample(checkout: Path, rooms: Sequence[str], count: int, seed: int) -> list:
     """Room, file and mutant, as many of each room; no two of one line."""
     generator = random.Random(seed)
     drawn = []
     for index, room in enumerate(rooms):
-        places = {}
+        places: dict[tuple[Path, int], list] = {}
         for path in sorted((checkout / "keras_sa" / room).rglob("*.py")):
             for mutant in mutants_of(path.read_text()):
                 places.setdefault((path, mutant.line), []).append((path, mutant))

@@ -124,7 +124,7 @@ def _launch_workers(only, float64, directory, xla=("nothing",)):
     if float64:
         command.append("--float64")
     command += (part for each in xla for part in ("--xla", each))
-    lines = []
+    lines: list[str] = []
     code = launch(
         [*command, *(part for each in only for part in ("--only", each))],
         workers=2,

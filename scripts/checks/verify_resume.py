@@ -20,13 +20,14 @@ from typing import Annotated
 import typer
 
 TIMEOUT = 900.0
+WORKERS = [1, 2]
 
 
 def verify_resume(
     kills: Annotated[int, typer.Option(min=0, help="How often it is killed.")] = 20,
     workers: Annotated[
         list[int], typer.Option(min=1, help="Processes; each number is tried.")
-    ] = (1, 2),
+    ] = WORKERS,
     epochs: Annotated[int, typer.Option(min=1, help="Length of the training.")] = 40,
     seed: Annotated[int, typer.Option(help="Of the random moments.")] = 0,
     xla: Annotated[bool, typer.Option(help="With XLA in every process.")] = False,
@@ -54,7 +55,7 @@ def _compare(workers, kills, epochs, xla, rng):
     with tempfile.TemporaryDirectory() as root:
         expected, _ = _run(Path(root, "undisturbed"), workers, epochs, xla, None)
         killed = 0
-        ended = []
+        ended: list = []
         # A training may end between two kills: then another one is begun.
         while not ended or killed < kills:
             # Between the first step after the start and some epochs later.

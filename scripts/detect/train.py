@@ -3,6 +3,7 @@
 import dataclasses
 import json
 from typing import Annotated
+from typing import Any
 
 import typer
 
@@ -58,7 +59,7 @@ def train(
     from keras_sa.training.cluster.strategy import make_strategy
 
     chosen = get_detector_recipe(recipe)
-    changes = {
+    changes: dict[str, Any] = {
         "data": data,
         "detector": detector,
         "backbone": backbone,

@@ -61,6 +61,7 @@ def compare(
     from keras_sa.scripts.studies.compare_report import report_comparison
     from keras_sa.study import ABLATIONS
     from keras_sa.study import MODULES
+    from keras_sa.study import Arm
     from keras_sa.study import RunTable
     from keras_sa.study import get_arm
     from keras_sa.study import register_ablations
@@ -70,7 +71,7 @@ def compare(
         tf.config.threading.set_intra_op_parallelism_threads(threads)
     register_ablations()
     names = arm or list(ABLATIONS if ablations else MODULES)
-    arms = {}
+    arms: dict[str, Arm] = {}
     for name in names:
         made = get_arm(name, groups)
         # With 8 groups "sa" and "sa_groups_8" are the same network.
@@ -106,7 +107,7 @@ def compare(
             examples = {
                 part: _examples(data, part, settings) for part in ("train", split)
             }
-            train, trainings = _some(*examples["train"], images), {}
+            train, trainings = _some(examples["train"], images), {}
             for name, seed in missing:
                 if name not in trainings:
                     trainings[name] = _training(arms[name], settings, train)
@@ -172,12 +173,13 @@ def _examples(data, split, settings):
     return images, labels, len(batches.class_names)
 
 
-def _some(images, labels, classes, count):
+def _some(examples, count):
     """So many of the images, in their order: the first may be of one class."""
     import numpy as np
 
+    images, labels, classes = examples
     if count is None or count >= len(images):
-        return images, labels, classes
+        return examples
     # The legacy generator: its numbers never change.
     chosen = np.sort(np.random.RandomState(0).permutation(len(images))[:count])
     return images[chosen], labels[chosen], classes

@@ -3,6 +3,7 @@
 import json
 from pathlib import Path
 from typing import Annotated
+from typing import Any
 
 import typer
 
@@ -11,7 +12,7 @@ BATCH = 64
 LEARNING_RATE = 2e-3
 # Arguments of AttentionResNet by the names in the figures. The paper's SANet50B is
 # the network without shuffle.
-NETWORKS = {
+NETWORKS: dict[str, dict[str, Any]] = {
     "SA": {"attention": "sa", "attention_options": {"groups": 32}},
     "SA without shuffle": {
         "attention": "sa",
@@ -19,7 +20,7 @@ NETWORKS = {
     },
     "no attention": {"attention": None},
 }
-SHAPE = {"blocks": (1, 1, 1, 1), "width": 16, "stem": "small"}
+SHAPE: dict[str, Any] = {"blocks": (1, 1, 1, 1), "width": 16, "stem": "small"}
 
 
 def figures(
@@ -48,7 +49,11 @@ def figures(
     from keras_sa.scripts.studies.figures_drawing import draw
     from keras_sa.scripts.studies.figures_measurement import summary
 
-    options = {"image_size": IMAGE_SIZE, "channels": 1, "batch_size": BATCH}
+    options: dict[str, Any] = {
+        "image_size": IMAGE_SIZE,
+        "channels": 1,
+        "batch_size": BATCH,
+    }
     _check_settings(networks, {"data": data, "steps": steps})
     test = load(data, "test", **options)
     measured = {}

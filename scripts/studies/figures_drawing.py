@@ -126,7 +126,7 @@ def _class_similarity(measured, class_names):
     low = np.floor(10 * min(matrix.min() for matrix in matrices)) / 10
     ticks = range(len(class_names))
     figure = new_figure(11.5, 4)
-    left, right = figure.subfigures(1, 2, width_ratios=(2, 1))
+    left, right = figure.subfigures(1, 2, squeeze=False, width_ratios=(2, 1))[0]
     left.suptitle("correlation of two classes' profiles", fontsize=10)
     grid = left.subplots(1, 2, sharey=True)
     for axes, stage, matrix in zip(grid, ends, matrices, strict=True):

@@ -1,6 +1,7 @@
 """What `keras-sa figures` measures at a network, and its numbers."""
 
 import itertools
+from typing import Literal
 
 import numpy as np
 
@@ -12,7 +13,7 @@ SEEN_IMAGES = 100  # of each class, for activations and Grad-CAM
 GROUPS = 64
 LAST_BLOCK = Place(level=5, block=1)
 # Where group scores are read: which layer, and its input or output.
-PLACES = {
+PLACES: dict[str, tuple[str, Literal["input", "output"]]] = {
     "before": (LAST_BLOCK.layer(layer_names.ATTENTION), "input"),
     "after": (LAST_BLOCK.layer(layer_names.ATTENTION), "output"),
     "block": (LAST_BLOCK.layer(layer_names.OUTPUT), "output"),

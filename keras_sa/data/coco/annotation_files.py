@@ -3,6 +3,7 @@
 import json
 import math
 from collections.abc import Callable
+from collections.abc import Sequence
 from pathlib import Path
 from pathlib import PurePosixPath
 
@@ -70,7 +71,7 @@ def read_annotations(
     for number, entry in enumerate(content["images"]):
         if not noted(problems, "images", number, entry, _add_image, images, folder):
             left_out.add(_id_of(entry))
-    objects = {id: [] for id in images}
+    objects: dict[int, list] = {id: [] for id in images}
     for number, entry in enumerate(content["annotations"]):
         if isinstance(entry, dict) and _hashable(entry.get("image_id")) in left_out:
             continue
@@ -117,7 +118,8 @@ def noted(
     Returns:
         Whether the entry was added.
     """
-    added, flaws = True, ()
+    added = True
+    flaws: Sequence[Unusable] = ()
     try:
         if not isinstance(entry, dict):
             raise Unusable("malformed entry", f"{_short(entry)} is not an object")

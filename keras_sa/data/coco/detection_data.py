@@ -13,6 +13,7 @@ from keras_sa.data.coco.reader import Reader
 from keras_sa.data.schedule import ENDLESS
 from keras_sa.data.sources.source import IndexedSource
 from keras_sa.data.sources.source import Source
+from keras_sa.data.sources.source import StreamedSource
 from keras_sa.data.stateless_seeds import CROP
 from keras_sa.data.stateless_seeds import seed_for
 from keras_sa.utils.cpu_count import cpu_count
@@ -181,7 +182,7 @@ class DetectionData:
         """An epoch's images: epoch, index, padded size and, of a stream, the bytes."""
         import tensorflow as tf
 
-        if not isinstance(self.source, IndexedSource):
+        if isinstance(self.source, StreamedSource):
             stream = self.source.stream(epoch, self.seed if self.training else None)
             if self.training:
                 stream = stream.repeat().take(self.steps_per_epoch * self.batch_size)
@@ -210,7 +211,7 @@ class DetectionData:
     def _element(self, epoch, index, at_least, payload=None):
         import tensorflow as tf
 
-        if payload is None:
+        if isinstance(self.source, IndexedSource):
             payload = self.source.payload_of(index)
         image, targets = self.reader.read(index, payload)
         before = tf.shape(image)[:2]

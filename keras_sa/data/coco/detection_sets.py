@@ -107,7 +107,7 @@ def load(
         source=files,
         reader=Reader(annotations, problems, mask_size),
         batch_size=batch_size,
-        sides=tuple(sides),
+        sides=(sides[0], sides[1]),
         training=split == "train" if training is None else training,
         seed=seed,
         mean=tuple(mean),

@@ -84,7 +84,7 @@ class Reader:
         masks = np.zeros((len(objects), self.mask_size, self.mask_size), "float32")
         if self.mask_size and len(objects):
             for row, (segmentation, box) in enumerate(
-                zip(objects.segmentations, objects.boxes, strict=True)
+                zip(objects.segmentations or (), objects.boxes, strict=True)
             ):
                 masks[row] = box_mask(segmentation, box, *shape, self.mask_size)
         return image, objects.boxes, objects.classes, objects.crowds, masks

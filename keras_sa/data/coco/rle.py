@@ -66,7 +66,8 @@ def runs_of_string(text: str) -> list[int]:
     Raises:
         ValueError: If it is not of this form.
     """
-    runs, value, shift = [], 0, 0
+    runs: list[int] = []
+    value, shift = 0, 0
     for character in text:
         bits = ord(character) - 48
         if not 0 <= bits < 64 or shift > 40:

@@ -88,7 +88,8 @@ def _info(path):
 def _write_split(folder, shapes, split):
     import tensorflow as tf
 
-    images, annotations = [], []
+    images: list[dict] = []
+    annotations: list[dict] = []
     for number in range(shapes.validation if split else shapes.images):
         random = np.random.default_rng([shapes.seed, split, number])
         picture = Picture(random, shapes.size)

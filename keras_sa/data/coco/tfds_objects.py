@@ -92,7 +92,8 @@ def _annotations(records, parse, class_names, problems):
     dataset = records.stream(tf.constant(0, tf.int64), None).map(
         described, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True
     )
-    images, objects = [], []
+    images: list[Image] = []
+    objects: list[list] = []
     categories = dict(enumerate(class_names, start=1))
     classes = {id: number for number, id in enumerate(categories)}
     for index, (height, width), found in dataset.as_numpy_iterator():

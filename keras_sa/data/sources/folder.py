@@ -111,8 +111,9 @@ def folder(
             a class of another split that training doesn't have.
     """
     # An empty name would be the current folder.
-    if not str(path) or not (path := Path(path).expanduser()).is_dir():
-        raise FileNotFoundError(f"There is no folder {str(path)!r}.")
+    named, path = str(path), Path(path).expanduser()
+    if not named or not path.is_dir():
+        raise FileNotFoundError(f"There is no folder {named!r}.")
     folders = {
         name: next((path / n for n in names if (path / n).is_dir()), None)
         for name, names in SPLIT_FOLDERS.items()
@@ -191,7 +192,8 @@ def list_images(folders: Sequence[Path]) -> list[list[Path]]:
 
     Those that can't be read are counted in one warning.
     """
-    found, unread = [], Counter()
+    found: list[list[Path]] = []
+    unread: Counter[str] = Counter()
     for path in folders:
         images = []
         for folder, inner, files in os.walk(path, followlinks=True):

@@ -25,6 +25,10 @@ class Source(ABC):
     encoded: bool
     crop_ratio: float
 
+    @abstractmethod
+    def names_of(self, indices):
+        """What to call these examples in a message: a string tensor."""
+
 
 class IndexedSource(Source):
     """A source that can give any example at once.
@@ -49,10 +53,6 @@ class IndexedSource(Source):
     def payload_of(self, index):
         """The bytes or the pixels of one example."""
 
-    @abstractmethod
-    def names_of(self, indices):
-        """What to call these examples in a message: a string tensor."""
-
 
 class StreamedSource(Source):
     """A source that can only be read from its beginning."""
@@ -71,10 +71,6 @@ class StreamedSource(Source):
             A `tf.data.Dataset` of `(index, label, payload)`, int64, int32 and
             string scalars.
         """
-
-    @abstractmethod
-    def names_of(self, indices):
-        """What to call these examples in a message: a string tensor."""
 
 
 class MissingSplitError(FileNotFoundError):

@@ -39,7 +39,7 @@ class COCOMetrics(keras.callbacks.Callback):
         self.every = every
         self.backend = backend
 
-    def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
+    def on_epoch_end(self, epoch: int, logs: dict[str, float]) -> None:
         if (epoch + 1) % self.every == 0:
             found = evaluate(self.model, self.data, backend=self.backend)
             logs.update({f"val_{name}": value for name, value in found.items()})

@@ -72,7 +72,7 @@ def evaluate(
         if index not in data.reader.unreadable
     ]
     truth = coco_ground_truth(data.annotations, readable)
-    found = {}
+    found: dict[str, float] = {}
     for kind in kinds:
         found |= coco_metrics(truth, results, kind, backend)
     return found

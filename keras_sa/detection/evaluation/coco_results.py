@@ -122,7 +122,8 @@ def coco_ground_truth(annotations: Annotations, indices: list[int]) -> dict:
         What JSON can hold. Ids of annotations are new and begin at 1, because COCO's
         evaluation takes 0 for "no object".
     """
-    images, entries = [], []
+    images: list[dict] = []
+    entries: list[dict] = []
     for index in indices:
         image, objects = annotations.images[index], annotations.objects_of(index)
         images.append(

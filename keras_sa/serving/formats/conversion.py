@@ -4,6 +4,7 @@ import os
 import tempfile
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 import keras
 import numpy as np
@@ -167,7 +168,9 @@ def _quantize_onnx(float32, path, calibration):
     quantization = require_extra("onnxruntime.quantization", "onnx")
     shape_inference = require_extra("onnxruntime.quantization.shape_inference", "onnx")
 
-    class Reader(quantization.CalibrationDataReader):
+    reader_class: Any = quantization.CalibrationDataReader
+
+    class Reader(reader_class):
         def __init__(self):
             self.batches = iter(calibration)
 

@@ -3,6 +3,7 @@
 from collections import Counter
 from dataclasses import dataclass
 from dataclasses import replace
+from typing import Any
 
 import keras
 import numpy as np
@@ -91,8 +92,8 @@ class Scaled:
     map comes from: `relu(gate * x + y) = gate * relu(x + y / gate)`.
     """
 
-    tensor: object
-    gate: object
+    tensor: Any
+    gate: Any
     name: str
 
 
@@ -100,7 +101,7 @@ class Scaled:
 class Padded:
     """A padding that waits for a convolution to take it over."""
 
-    layer: layers.ZeroPadding2D
+    layer: keras.layers.ZeroPadding2D
     source: object
 
 
@@ -125,8 +126,8 @@ class Emitter:
         self.portable = portable
         self.whole_maps = whole
         self.report = report
-        self.emitted = {}
-        self.names = Counter()
+        self.emitted: dict[Value, Any] = {}
+        self.names: Counter[str] = Counter()
         self.copies = {}
         self.means = {}
         outputs = keras.tree.flatten(graph.outputs)

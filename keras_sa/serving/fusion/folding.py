@@ -159,7 +159,8 @@ class GateParameters:
         scale, shift = self.spatial_weights
         zeros = np.zeros_like(weight)
         position = np.argsort(self.order)
-        return tuple(
+        slope, level, of_mean = (
             np.concatenate(halves)[position]
             for halves in ((zeros, scale), (bias, shift), (weight, zeros))
         )
+        return slope, level, of_mean

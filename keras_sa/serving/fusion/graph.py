@@ -110,7 +110,7 @@ def trace(model: keras.Model) -> Graph:
         plain = keras.Model(model.inputs[0], model.outputs[0])
     else:
         plain = keras.Model(model.input, model.output)
-    values = {}
+    values: dict[int, Value] = {}
     # The keys are ids, so the tensors have to stay alive.
     tensors = []
     calls = []

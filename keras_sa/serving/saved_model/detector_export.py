@@ -110,7 +110,7 @@ def export_detector(
         labels_file.write_text(lines, encoding="utf-8", newline="\n")
         options = DetectorOptions(
             preprocess or normalization(3, mean, std),
-            tuple(sides),
+            (sides[0], sides[1]),
             labels_file,
             limits or ImageLimits(),
         )

@@ -59,16 +59,19 @@ def find_head(
         )
     call = graph.producer(output)
     activations = []
-    while not isinstance(call.layer, keras.layers.Dense):
-        before = graph.producer(call.inputs[0]) if len(call.inputs) == 1 else None
-        if before is None or call.inputs[0].shape != output.shape:
+    while call is None or not isinstance(call.layer, keras.layers.Dense):
+        if (
+            call is None
+            or len(call.inputs) != 1
+            or call.inputs[0].shape != output.shape
+        ):
             raise ValueError(
                 "`model` must end in a dense layer, with or without an activation "
                 "behind it. "
-                f"Received: model={model.name!r}, which ends in {call.layer}"
+                f"Received: model={model.name!r}, which ends in {call and call.layer}"
             )
         activations.append(_activation_name(call.layer))
-        call = before
+        call = graph.producer(call.inputs[0])
     activations.append(_activation_name(call.layer))
     if multi_label and "softmax" in activations:
         raise ValueError(

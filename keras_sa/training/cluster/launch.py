@@ -134,7 +134,8 @@ class _Workers:
         for process, reader in zip(self.processes, self.readers, strict=True):
             process.wait()
             reader.join()
-            process.stdout.close()
+            if process.stdout is not None:
+                process.stdout.close()
 
     def watch(self, stop, grace):
         """Waits until all have ended; the group's exit code."""

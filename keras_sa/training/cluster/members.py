@@ -166,7 +166,7 @@ def _listen(cluster, deadline):
             socket.EAI_NONAME: "its host name is not known",
             errno.EADDRINUSE: "another process uses the port",
             errno.EADDRNOTAVAIL: "the address belongs to another machine",
-        }.get(error.errno, error)
+        }.get(error.errno or 0, error)
         raise ConnectionError(
             f"Worker {cluster.index} can't listen at its address: {reason}. "
             f"Received: {cluster}"

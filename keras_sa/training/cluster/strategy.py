@@ -4,7 +4,6 @@ import signal
 import subprocess
 import threading
 from typing import TYPE_CHECKING
-from typing import Literal
 
 from keras_sa.training.cluster.members import check_connections
 from keras_sa.training.cluster.members import cluster_of
@@ -18,7 +17,7 @@ FREE_MEMORY = 8192
 
 
 def make_strategy(
-    name: Literal["auto", "single", "mirrored", "multi_worker"] = "auto",
+    name: str = "auto",
     replicas: int | None = None,
     timeout: float = 60.0,
 ) -> "tf.distribute.Strategy":
@@ -54,9 +53,9 @@ def make_strategy(
     """
     import tensorflow as tf
 
-    if name not in STRATEGIES:
+    if name not in ("auto", *STRATEGIES):
         raise ValueError(
-            f"`name` must be one of {list(STRATEGIES)}. Received: name={name!r}"
+            f"`name` must be one of {['auto', *STRATEGIES]}. Received: name={name!r}"
         )
     if replicas is not None and (replicas < 1 or name != "mirrored"):
         raise ValueError(
@@ -176,7 +175,6 @@ def _multi_worker(replicas, timeout):
 
 
 STRATEGIES = {
-    "auto": None,
     "single": _single,
     "mirrored": _mirrored,
     "multi_worker": _multi_worker,

@@ -34,7 +34,8 @@ def take(callbacks: Sequence[keras.callbacks.Callback]) -> tuple[list, dict]:
     Returns:
         A list of JSON-able dicts, and arrays by name.
     """
-    states, arrays = [], {}
+    states: list[dict] = []
+    arrays: dict[str, np.ndarray] = {}
     for callback in _stateful(callbacks):
         state = {"class": type(callback).__name__}
         if hasattr(callback, "get_state"):

@@ -1,6 +1,7 @@
 """In what two trainings differ, in words."""
 
 import json
+from typing import Any
 
 
 def differences(before: dict, now: dict) -> list[str]:
@@ -23,7 +24,7 @@ def differences(before: dict, now: dict) -> list[str]:
 
 
 def _flat(described, prefix=""):
-    values = {}
+    values: dict[str, Any] = {}
     for key, value in described.items():
         if isinstance(value, dict):
             values |= _flat(value, f"{prefix}{key}.")

@@ -31,7 +31,7 @@ class Generations:
     def __init__(self, directory: str | Path, keep: int = 2):
         self.directory = Path(directory)
         self.keep = keep
-        self._damaged = set()
+        self._damaged: set[Path] = set()
 
     def write(self, arrays: dict[str, np.ndarray], metadata: dict) -> Path:
         """Adds a state and removes those that are not kept.
@@ -75,7 +75,7 @@ class Generations:
         files = [file for _, file in reversed(self._files())]
         for file in files:
             content = file.read_bytes()
-            if hashlib.sha256(content).hexdigest() == NAME.fullmatch(file.name)[2]:
+            if hashlib.sha256(content).hexdigest() in file.name:
                 if self._damaged:
                     warnings.warn(
                         "Damaged: "

@@ -48,9 +48,9 @@ class Run:
         self.resume_learning_rate = resume_learning_rate
         self.position = Position()
         self.finished = False
-        self.callbacks = None
-        self._saved_callbacks = None
-        self._saved = None
+        self.callbacks: keras.callbacks.CallbackList = None
+        self._saved_callbacks: tuple[list[dict], dict] | None = None
+        self._saved: Position | None = None
         self._held = None
 
     def load(self) -> None:
@@ -74,7 +74,7 @@ class Run:
             return
         arrays, metadata = found
         snapshot.check(self.model, metadata, self.steps_per_epoch)
-        self._check_described(metadata.get("described"))
+        self._check_described(metadata.get("described"), self.generations.directory)
         said = snapshot.restore(self.model, arrays, metadata, self.resume_learning_rate)
         if said and self.chief:
             print(said, flush=True)
@@ -85,12 +85,12 @@ class Run:
         }
         self._saved_callbacks = metadata["callbacks"], callback_arrays
 
-    def _check_described(self, before):
+    def _check_described(self, before, directory):
         # States of earlier versions don't have it.
         found = differences(before, self.described) if before else []
         if found:
             raise ValueError(
-                f"{str(self.generations.directory)!r} holds the state of another "
+                f"{str(directory)!r} holds the state of another "
                 f"training: {'; '.join(found)}. Give the same arguments to go on, or "
                 "another directory for another training."
             )

@@ -3,6 +3,7 @@
 import random
 import re
 from dataclasses import dataclass
+from typing import Any
 
 import keras
 import numpy as np
@@ -51,7 +52,8 @@ def take(
         f"variables/{i}": np.asarray(variable.numpy())
         for i, variable in enumerate(_variables(model))
     }
-    generator, keys, *rest = np.random.get_state()
+    state: Any = np.random.get_state()
+    generator, keys, *rest = state
     arrays["random/numpy"] = keys
     states, callback_arrays = callback_state.take(callbacks)
     version, words, gauss = random.getstate()
