@@ -48,6 +48,7 @@ EXTRAS["test"] = [
     *EXTRAS["study"],
     *EXTRAS["tfds"],
     "build>=1.2.1",
+    "mypy>=2.4.1",
     "psutil>=5.9.8",
     "pytest>=8.3",
     "pytest-xdist>=3.8",

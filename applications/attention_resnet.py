@@ -3,7 +3,6 @@
 import functools
 from collections.abc import Callable
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from typing import Literal
@@ -12,6 +11,9 @@ import keras
 
 from keras_sa.applications.input_shape import standardize_input_shape
 from keras_sa.applications.pretrained import check_weights
+from keras_sa.applications.resnet_layers import STEMS
+from keras_sa.applications.resnet_layers import bottleneck
+from keras_sa.applications.resnet_layers import channel_axis
 from keras_sa.layers import BatchNormalization
 from keras_sa.layers import ShuffleAttention
 from keras_sa.layers import get_attention
@@ -148,7 +150,7 @@ def AttentionResNet(
         weights,
         depth,
         standard=standard,
-        channels=images.shape[_channel_axis()],
+        channels=images.shape[channel_axis()],
         classes=classes if include_top else None,
         classifier_activation=classifier_activation,
         attention=attention,
@@ -160,7 +162,7 @@ def AttentionResNet(
     for stage, count in enumerate(blocks):
         level = layer_names.FIRST_LEVEL + stage
         for block in range(count):
-            x = _bottleneck(
+            x = bottleneck(
                 x,
                 inner * 2**stage,
                 EXPANSION * width * 2**stage,
@@ -249,68 +251,3 @@ def _last_norm(name):
     if name is not None and issubclass(get_attention(name).layer, ShuffleAttention):
         return BatchNormalization
     return keras.layers.BatchNormalization
-
-
-def _convolution(x, filters, size, stride, name):
-    if size > 1:
-        x = keras.layers.ZeroPadding2D(size // 2, name=f"{name}_pad")(x)
-    return keras.layers.Conv2D(
-        filters,
-        size,
-        strides=stride,
-        use_bias=False,
-        kernel_initializer=keras.initializers.VarianceScaling(2.0, mode="fan_out"),
-        name=f"{name}_conv",
-    )(x)
-
-
-def _channel_axis():
-    return -1 if keras.config.image_data_format() == "channels_last" else 1
-
-
-def _batch_norm(x, name, kind=keras.layers.BatchNormalization):
-    return kind(axis=_channel_axis(), momentum=0.9, epsilon=1e-5, name=f"{name}_bn")(x)
-
-
-def _relu(x, name):
-    return keras.layers.Activation("relu", name=name)(x)
-
-
-def _convolution_block(x, filters, size, stride, name):
-    x = _batch_norm(_convolution(x, filters, size, stride, name), name)
-    return _relu(x, f"{name}_relu")
-
-
-def _imagenet_stem(x, width):
-    x = _convolution_block(x, width, 7, 2, layer_names.STEM)
-    x = keras.layers.ZeroPadding2D(1, name="pool1_pad")(x)
-    return keras.layers.MaxPooling2D(3, strides=2, name="pool1_pool")(x)
-
-
-def _small_stem(x, width):
-    return _convolution_block(x, width, 3, 1, layer_names.STEM)
-
-
-@dataclass(frozen=True)
-class Stem:
-    """The layers before the first stage and the smallest image they are for."""
-
-    build: Callable
-    min_size: int
-
-
-STEMS = {"imagenet": Stem(_imagenet_stem, 32), "small": Stem(_small_stem, 8)}
-
-
-def _bottleneck(x, inner, outer, stride, project, attend, last_norm, place):
-    shortcut = x
-    if project:
-        name = place.layer(layer_names.SHORTCUT)
-        shortcut = _batch_norm(_convolution(x, outer, 1, stride, name), name)
-    x = _convolution_block(x, inner, 1, 1, place.layer(layer_names.REDUCE))
-    x = _convolution_block(x, inner, 3, stride, place.layer(layer_names.SPATIAL))
-    name = place.layer(layer_names.EXPAND)
-    x = _batch_norm(_convolution(x, outer, 1, 1, name), name, last_norm)
-    x = attend(x, "block", name=place.layer(layer_names.ATTENTION))
-    x = keras.layers.Add(name=place.layer(layer_names.ADD))([shortcut, x])
-    return _relu(x, place.layer(layer_names.OUTPUT))

@@ -12,15 +12,15 @@ import tempfile
 import time
 from pathlib import Path
 
+from keras_sa.scripts.benchmarks.timing import ROUNDS
+from keras_sa.scripts.benchmarks.timing import WARMUP
+from keras_sa.scripts.benchmarks.timing import rounds_of
+
 POLICIES = {
     "float32": "float32",
     "bfloat16": "mixed_bfloat16",
     "float16": "mixed_float16",
 }
-BLOCKS = {50: (3, 4, 6, 3), 101: (3, 4, 23, 3), 152: (3, 8, 36, 3)}
-# A round ends with waiting for the device; the first ones are not counted.
-ROUNDS = 6
-WARMUP = 2
 
 
 def train_tensorflow(
@@ -72,7 +72,7 @@ def train_tensorflow(
         def step():
             return model.train_step((images, labels))["loss"]
 
-        first, seconds = _rounds(step, lambda loss: loss.numpy(), steps)
+        first, seconds = rounds_of(step, lambda loss: loss.numpy(), steps)
     else:
         first, seconds = _fit(model, images, labels, xla, steps)
     return _row(batch, seconds, first, _tensorflow_memory())
@@ -100,7 +100,9 @@ def train_torch(
     """
     import torch
 
-    model, device = _torch_model(network, depth)
+    from keras_sa.scripts.benchmarks.torch_network import resnet_on_device
+
+    model, device = resnet_on_device(depth, attention=network == "sa")
     run = torch.compile(model) if compiled else model
     optimizer = torch.optim.SGD(model.parameters(), 1e-3, momentum=0.9)
     scaler = torch.amp.GradScaler(device, enabled=precision == "float16")
@@ -116,7 +118,7 @@ def train_torch(
         scaler.update()
         return loss
 
-    first, seconds = _rounds(step, float, steps)
+    first, seconds = rounds_of(step, float, steps)
     return _row(batch, seconds, first, _torch_memory())
 
 
@@ -164,7 +166,7 @@ def infer_saved_model(
     rows = []
     for batch in batches:
         images = tf.random.stateless_uniform((batch, *shape), (0, 0), 0.0, 255.0)
-        first, seconds = _rounds(
+        first, seconds = rounds_of(
             lambda images=images: answer(images=images),
             lambda result: result["probabilities"].numpy(),
             steps,
@@ -195,7 +197,9 @@ def infer_torch(
     """
     import torch
 
-    model, device = _torch_model(network, depth)
+    from keras_sa.scripts.benchmarks.torch_network import resnet_on_device
+
+    model, device = resnet_on_device(depth, attention=network == "sa")
     dtype = getattr(torch, precision)
     model = model.eval().to(dtype)
     run = torch.compile(model) if compiled else model
@@ -203,30 +207,15 @@ def infer_torch(
     with torch.inference_mode():
         for batch in batches:
             images = _torch_images(batch, size, device).to(dtype)
-            first, seconds = _rounds(
+            first, seconds = rounds_of(
                 lambda images=images: run(images), lambda y: float(y[0, 0]), steps
             )
             rows.append(_row(batch, seconds, first, _torch_memory()))
     return rows
 
 
-def _rounds(step, wait, steps):
-    """Seconds of the first step, and the median over the rounds of a step's."""
-    start = time.perf_counter()
-    wait(step())
-    first = time.perf_counter() - start
-    times = []
-    for _ in range(WARMUP + ROUNDS):
-        start = time.perf_counter()
-        for _ in range(steps):
-            result = step()
-        wait(result)
-        times.append((time.perf_counter() - start) / steps)
-    return first, statistics.median(times[WARMUP:])
-
-
 def _fit(model, images, labels, xla, steps):
-    """Like `_rounds`, of the steps of one epoch of `keras_sa.training.fit`."""
+    """Like `rounds_of`, of the steps of one epoch of `keras_sa.training.fit`."""
     import keras
     import tensorflow as tf
 
@@ -278,17 +267,6 @@ def _process_memory():
     status = Path("/proc/self/status").read_text()
     (kilobytes,) = re.findall(r"VmHWM:\s+(\d+) kB", status)
     return int(kilobytes) / 1024
-
-
-def _torch_model(network, depth):
-    import torch
-
-    from keras_sa.scripts.benchmarks.torch_network import resnet
-
-    torch.backends.cudnn.benchmark = True
-    device = "cuda" if torch.cuda.is_available() else "cpu"
-    model = resnet(BLOCKS[depth], attention=network == "sa")
-    return model.to(device).to(memory_format=torch.channels_last), device
 
 
 def _torch_images(batch, size, device):

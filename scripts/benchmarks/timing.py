@@ -8,6 +8,10 @@ from collections.abc import Mapping
 from typing import TypeVar
 
 Name = TypeVar("Name", bound=Hashable)
+Result = TypeVar("Result")
+# A round ends with waiting for the device; the first ones are not counted.
+ROUNDS = 6
+WARMUP = 2
 
 
 def interleaved(
@@ -40,3 +44,29 @@ def interleaved(
 def median_ratio(times: list[float], reference: list[float]) -> float:
     """The median over the rounds of one function's time by another's."""
     return statistics.median(a / b for a, b in zip(times, reference, strict=True))
+
+
+def rounds_of(
+    step: Callable[[], Result], wait: Callable[[Result], object], steps: int
+) -> tuple[float, float]:
+    """Times steps that a device works off behind the program's back.
+
+    Args:
+        step: Begins a step.
+        wait: Waits for what a step has returned.
+        steps: Of a round, which ends with waiting.
+
+    Returns:
+        The seconds of the first step, and the median over the rounds of a step's.
+    """
+    start = time.perf_counter()
+    wait(step())
+    first = time.perf_counter() - start
+    times = []
+    for _ in range(WARMUP + ROUNDS):
+        start = time.perf_counter()
+        for _ in range(steps):
+            result = step()
+        wait(result)
+        times.append((time.perf_counter() - start) / steps)
+    return first, statistics.median(times[WARMUP:])

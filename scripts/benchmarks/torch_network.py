@@ -7,6 +7,8 @@ with.
 import torch
 from torch import nn
 
+BLOCKS = {50: (3, 4, 6, 3), 101: (3, 4, 23, 3), 152: (3, 8, 36, 3)}
+
 
 class ShuffleAttention(nn.Module):
     """Groups in the batch, two branches split and joined, a shuffle of the halves."""
@@ -75,6 +77,18 @@ def resnet(blocks: tuple[int, ...], attention: bool, classes: int = 1000) -> nn.
             inputs = 4 * width
     head = nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(inputs, classes)
     return nn.Sequential(*layers, *head)
+
+
+def resnet_on_device(depth: int, attention: bool) -> tuple[nn.Module, str]:
+    """A published network on the GPU, if there is one, with maps in channels_last.
+
+    Returns:
+        The network and the device.
+    """
+    torch.backends.cudnn.benchmark = True
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    model = resnet(BLOCKS[depth], attention)
+    return model.to(device).to(memory_format=torch.channels_last), device
 
 
 def _convolution(inputs, outputs, size, stride=1):

@@ -1,7 +1,7 @@
 """Boxes of TensorFlow Datasets."""
 
-from keras_sa.data.coco.annotation_files import checked_object
-from keras_sa.data.coco.annotation_files import noted
+from keras_sa.data.coco.annotation_entries import checked_object
+from keras_sa.data.coco.annotation_entries import noted
 from keras_sa.data.coco.annotations import Annotations
 from keras_sa.data.coco.annotations import Image
 from keras_sa.data.coco.annotations import gather
