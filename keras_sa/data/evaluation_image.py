@@ -23,8 +23,8 @@ def evaluation_image(pixels, shape: tuple[int, int, int], crop_ratio: float):
     Returns:
         A float32 tensor of this shape in the value range of `pixels`.
     """
-    *size, channels = shape
-    return with_channels(evaluation_crop(pixels, size, crop_ratio), channels)
+    height, width, channels = shape
+    return with_channels(evaluation_crop(pixels, (height, width), crop_ratio), channels)
 
 
 def with_channels(image, channels: int):

@@ -3,6 +3,7 @@
 import functools
 import io
 from typing import TYPE_CHECKING
+from typing import Any
 
 import keras
 import numpy as np
@@ -33,9 +34,9 @@ def new_figure(width: float, height: float) -> "Figure":
 @functools.cache
 def _figure_class():
     # Without pyplot: no display is needed and nothing is left open.
-    figures = require_extra("matplotlib.figure", EXTRA)
+    figure_class: Any = require_extra("matplotlib.figure", EXTRA).Figure
 
-    class Figure(figures.Figure):
+    class Figure(figure_class):
         def _repr_png_(self):
             # Only pyplot would make notebooks draw a figure by themselves.
             buffer = io.BytesIO()

@@ -85,7 +85,7 @@ def _stage_ends(recording):
     ends = {}
     for call in recording.calls:
         place, part = layer_names.parse(call.operation.name) or (None, None)
-        if part == layer_names.OUTPUT:
+        if place is not None and part == layer_names.OUTPUT:
             ends[place.level] = call.operation
     if not ends:
         raise ValueError(

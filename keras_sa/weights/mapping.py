@@ -204,9 +204,9 @@ def _published_layout(shape, name):
 
 
 def _is_shuffled(model, layer):
-    place, part = layer_names.parse(layer.name) or (None, "")
-    if not part.startswith(f"{layer_names.EXPAND}_"):
+    found = layer_names.parse(layer.name)
+    if found is None or not found[1].startswith(f"{layer_names.EXPAND}_"):
         return False
-    name = place.layer(layer_names.ATTENTION)
+    name = found[0].layer(layer_names.ATTENTION)
     attention = next((a for a in model.layers if a.name == name), None)
     return isinstance(attention, ShuffleAttention) and attention.pre_shuffled

@@ -4,6 +4,7 @@ Run as a module with the name of a function and its arguments as JSON; the last 
 printed is the result, also as JSON.
 """
 
+import functools
 import json
 import re
 import statistics
@@ -167,7 +168,7 @@ def infer_saved_model(
     for batch in batches:
         images = tf.random.stateless_uniform((batch, *shape), (0, 0), 0.0, 255.0)
         first, seconds = rounds_of(
-            lambda images=images: answer(images=images),
+            functools.partial(answer, images=images),
             lambda result: result["probabilities"].numpy(),
             steps,
         )
@@ -208,7 +209,7 @@ def infer_torch(
         for batch in batches:
             images = _torch_images(batch, size, device).to(dtype)
             first, seconds = rounds_of(
-                lambda images=images: run(images), lambda y: float(y[0, 0]), steps
+                functools.partial(run, images), lambda y: float(y[0, 0]), steps
             )
             rows.append(_row(batch, seconds, first, _torch_memory()))
     return rows

@@ -203,7 +203,7 @@ def _kernels_and_bytes(text):
     Args:
         text: XLA's text of the module, of float32 tensors.
     """
-    computations = {}
+    computations: dict = {}
     for line in text.splitlines():
         if line.endswith("{"):
             computation = computations.setdefault(line.partition(" (")[0], {})

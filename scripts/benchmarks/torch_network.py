@@ -4,6 +4,8 @@ Written from the papers, as PyTorch users write such networks: what a GPU is com
 with.
 """
 
+from typing import Any
+
 import torch
 from torch import nn
 
@@ -87,8 +89,8 @@ def resnet_on_device(depth: int, attention: bool) -> tuple[nn.Module, str]:
     """
     torch.backends.cudnn.benchmark = True
     device = "cuda" if torch.cuda.is_available() else "cpu"
-    model = resnet(BLOCKS[depth], attention)
-    return model.to(device).to(memory_format=torch.channels_last), device
+    model: Any = resnet(BLOCKS[depth], attention)
+    return model.to(device, memory_format=torch.channels_last), device
 
 
 def _convolution(inputs, outputs, size, stride=1):

@@ -26,6 +26,7 @@ XLA = {
     "between sums": {"xla": True},
     "whole steps": {"xla": True, "group_norms": True},
 }
+KINDS = list(XLA)
 
 
 def verify_distributed(
@@ -40,7 +41,7 @@ def verify_distributed(
     ] = False,
     xla: Annotated[
         list[str], typer.Option(help="What XLA compiles; each is tried.")
-    ] = tuple(XLA),
+    ] = KINDS,
     csv: Annotated[Path | None, typer.Option(help="Also write the table here.")] = None,
     worker_directory: Annotated[Path | None, typer.Option(hidden=True)] = None,
 ) -> None:

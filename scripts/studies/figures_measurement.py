@@ -93,10 +93,12 @@ def gate_deviations(model, images) -> dict[str, float]:
 
 def by_stage(arrays: dict[str, np.ndarray], kind: str) -> dict[int, np.ndarray]:
     """The `"activations"` or `"gates"` that `measure` returned, by level."""
+    prefix = f"{kind}_"
     return {
-        layer_names.parse(name.removeprefix(f"{kind}_"))[0].level: values
+        found[0].level: values
         for name, values in arrays.items()
-        if name.startswith(f"{kind}_")
+        if name.startswith(prefix)
+        and (found := layer_names.parse(name.removeprefix(prefix)))
     }
 
 

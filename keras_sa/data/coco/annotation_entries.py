@@ -5,6 +5,7 @@ from collections.abc import Callable
 from collections.abc import Sequence
 from pathlib import Path
 from pathlib import PurePosixPath
+from typing import Any
 
 from keras_sa.data.coco.annotations import Image
 from keras_sa.data.coco.problems import Problems
@@ -209,12 +210,12 @@ def _is_number(value):
     return type(value) in (int, float) and abs(value) < 1e9 and math.isfinite(value)
 
 
-def id_of(entry) -> int | str | None:
+def id_of(entry) -> Any:
     """The id of an entry, which may be anything."""
     return hashable(entry.get("id")) if isinstance(entry, dict) else None
 
 
-def hashable(value) -> int | str | None:
+def hashable(value) -> Any:
     """An id, which some programs write as 1.0, or `None`."""
     if type(value) is float and value.is_integer():
         return int(value)

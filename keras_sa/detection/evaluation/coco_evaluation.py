@@ -1,6 +1,7 @@
 """Evaluates detectors on a data set with COCO's metrics."""
 
 from collections.abc import Callable
+from typing import Any
 
 import keras
 import numpy as np
@@ -12,9 +13,12 @@ from keras_sa.detection.evaluation.coco_results import coco_ground_truth
 from keras_sa.detection.evaluation.coco_results import coco_results
 from keras_sa.utils.resize_within import padded_size
 
+# Of a batch of one image to predictions, see `keras_sa.detection`.
+PredictFunction = Callable[[Any], dict[str, Any]]
+
 
 def evaluate(
-    detector: keras.Model | Callable,
+    detector: keras.Model | PredictFunction,
     data: DetectionData,
     *,
     backend: str = "pycocotools",
@@ -78,7 +82,7 @@ def evaluate(
     return found
 
 
-def detect(detector: keras.Model | Callable, data: DetectionData) -> list[dict]:
+def detect(detector: keras.Model | PredictFunction, data: DetectionData) -> list[dict]:
     """Detections of all images of a data set, as COCO's results.
 
     Args:
@@ -119,7 +123,7 @@ def _detect(detector, data):
     return results, set(found)
 
 
-def predict_function(detector: keras.Model | Callable) -> Callable:
+def predict_function(detector: keras.Model | PredictFunction) -> PredictFunction:
     """A function from images to detections, for images of any size.
 
     Unlike `predict_on_batch` it runs once also under a strategy of several replicas,

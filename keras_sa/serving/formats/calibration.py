@@ -45,7 +45,7 @@ class CalibrationImages:
         model: keras.Model,
         folder: str | Path,
         image_size: Sequence[int] | None = None,
-        normalize: Callable | None = None,
+        normalize: Callable[[np.ndarray], np.ndarray] | None = None,
         crop_ratio: float = CROP_RATIO,
         max_images: int = 300,
     ) -> None:

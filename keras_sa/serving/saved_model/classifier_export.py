@@ -4,6 +4,7 @@ import tempfile
 from collections.abc import Callable
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import keras
 
@@ -18,6 +19,9 @@ from keras_sa.serving.tf_serving import write_warmup
 from keras_sa.utils.evaluation_crop import CROP_RATIO
 from keras_sa.utils.evaluation_crop import check_crop_ratio
 
+if TYPE_CHECKING:
+    import tensorflow as tf
+
 
 def export(
     model: keras.Model,
@@ -29,7 +33,7 @@ def export(
     image_size: int | tuple[int, int] | None = None,
     mean: Sequence[float] | None = None,
     std: Sequence[float] | None = None,
-    preprocess: Callable | None = None,
+    preprocess: Callable[["tf.Tensor"], "tf.Tensor"] | None = None,
     from_logits: bool | None = None,
     multi_label: bool = False,
     crop_ratio: float = CROP_RATIO,

@@ -4,6 +4,7 @@ import tempfile
 from collections.abc import Callable
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import keras
 
@@ -13,6 +14,9 @@ from keras_sa.serving.saved_model.limits import ImageLimits
 from keras_sa.serving.saved_model.versions import publish
 from keras_sa.serving.saved_model.versions import version_path
 from keras_sa.serving.tf_serving import write_warmup
+
+if TYPE_CHECKING:
+    import tensorflow as tf
 
 
 def export_detector(
@@ -24,7 +28,7 @@ def export_detector(
     sides: tuple[int, int] = (800, 1333),
     mean: Sequence[float] | None = None,
     std: Sequence[float] | None = None,
-    preprocess: Callable | None = None,
+    preprocess: Callable[["tf.Tensor"], "tf.Tensor"] | None = None,
     limits: ImageLimits | None = None,
     warmup: bool = False,
     force: bool = False,
