@@ -129,18 +129,21 @@ def _draw_objects(
     axes.axis("off")
     axes.imshow(np.asarray(image).astype("uint8"), extent=extent)
     colors = require_extra("matplotlib", "detection").colormaps[PALETTE]
-    for row, (box, number) in enumerate(zip(boxes, classes, strict=True)):
-        color = colors(int(number) % colors.N)
+    # The surest one last: no other label hides its own.
+    order = range(len(boxes)) if scores is None else np.argsort(scores, kind="stable")
+    for row in order:
+        label = class_names[int(classes[row])]
+        color = colors(int(classes[row]) % colors.N)
         crowd = crowds is not None and bool(crowds[row])
-        if masks is not None and not crowd:
+        if crowd:
+            label = f"group: {label}"
+        elif masks is not None:
             covered = np.asarray(masks[row]) > 0
             layer = covered[..., np.newaxis] * np.array((*color[:3], 0.45))
             axes.imshow(layer, extent=extent)
-        name = (
-            f"group: {class_names[int(number)]}" if crowd else class_names[int(number)]
-        )
-        score = "" if scores is None else f" {scores[row]:.0%}"
-        _draw_box(axes, box, name + score, color, "--" if crowd else "-")
+        if scores is not None:
+            label += f" {scores[row]:.0%}"
+        _draw_box(axes, boxes[row], label, color, "--" if crowd else "-")
     axes.set_xlim(0, width)
     axes.set_ylim(height, 0)
 

@@ -22,8 +22,9 @@ def test_masks_and_boxes_are_drawn():
     mask = np.zeros((40, 80), "uint8")
     mask[12:28, 12:28] = 1
     figure, plain = pixels(scores=[0.9, 0.5])
+    # The surest one is drawn last, over the others.
     texts = [text.get_text() for text in figure.axes[0].texts]
-    assert texts == ["disc 90%", "square 50%"]
+    assert texts == ["square 50%", "disc 90%"]
     _, masked = pixels(masks=[mask, np.zeros((40, 80))], scores=[0.9, 0.5])
     changed = np.argwhere((plain != masked).any(-1))
     low, high = changed.min(0) / plain.shape[:2], changed.max(0) / plain.shape[:2]
