@@ -11,6 +11,7 @@ import tensorflow as tf
 import typer
 
 from keras_sa.layers import registry
+from keras_sa.scripts.checks import guide_pictures
 from keras_sa.scripts.main import app
 from keras_sa.study.ablations import ABLATED
 
@@ -74,15 +75,35 @@ def test_a_guide_runs_from_top_to_bottom(guide, photos, monkeypatch):
         exec(compile(code, str(guide), "exec"), names)
 
 
+def parse(words):
+    """Fails where there is no such command or option."""
+    command = typer.main.get_command(app)
+    context = command.make_context("keras-sa", list(words))
+    while hasattr(command, "resolve_command"):
+        rest = [*context._protected_args, *context.args]
+        name, command, rest = command.resolve_command(context, rest)
+        context = command.make_context(name, rest, parent=context)
+
+
 @pytest.mark.parametrize("page", PAGES, ids=lambda path: path.stem)
 def test_every_command_of_a_page_exists_with_its_options(page):
     for words in commands(page):
-        command = typer.main.get_command(app)
-        context = command.make_context("keras-sa", list(words))
-        while hasattr(command, "resolve_command"):
-            rest = [*context._protected_args, *context.args]
-            name, command, rest = command.resolve_command(context, rest)
-            context = command.make_context(name, rest, parent=context)
+        parse(words)
+
+
+def test_the_commands_that_draw_the_guides_exist_and_their_pictures_are_shown():
+    for command in guide_pictures.COMMANDS:
+        parse(command.split())
+    shown = {
+        (page.parent / link).resolve()
+        for page in GUIDES
+        for link in re.findall(r"!\[[^\]]*\]\(([^)]+)\)", page.read_text())
+    }
+    drawn = set(guide_pictures.PICTURES.values())
+    assert drawn <= shown
+    assert {path for path in shown if path.parent == guide_pictures.IMAGES} <= drawn
+    # They are read on slow connections, too.
+    assert all(path.stat().st_size < 350_000 for path in shown)
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda path: path.stem)
