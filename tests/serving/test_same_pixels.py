@@ -32,7 +32,7 @@ def files():
     }
 
 
-@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("channels", [1, pytest.param(3, marks=pytest.mark.slow)])
 def test_a_file_is_the_same_pixels_everywhere(channels, tmp_path):
     photos = tmp_path / "photos" / "animals"
     photos.mkdir(parents=True)

@@ -138,6 +138,7 @@ def test_compiled_updates_are_the_optimizers(two, optimizer):
     check(updated(two, optimizer, True), plain)
 
 
+@pytest.mark.slow
 def test_the_update_is_compiled_too(monkeypatch):
     single, data = tf.distribute.get_strategy(), batches()
     plain = result(single, False, data, norms=True)

@@ -124,7 +124,7 @@ def test_decoded_images_do_not_depend_on_each_other(served):
             np.testing.assert_array_equal(together[key][row], value[0], err_msg=key)
 
 
-@pytest.mark.parametrize("orientation", [3, 6])
+@pytest.mark.parametrize("orientation", [pytest.param(3, marks=pytest.mark.slow), 6])
 def test_boxes_are_in_the_picture_that_a_person_sees(orientation, served):
     pixels = photo(60, 100)
     turned = camera_photo(pixels, orientation, "PNG")
