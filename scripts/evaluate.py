@@ -8,11 +8,13 @@ from typing import Annotated
 import typer
 
 from keras_sa.scripts import shared_options
+from keras_sa.scripts.user_errors import refuse_given
 
 DPI = 110
 
 
 def evaluate(
+    context: typer.Context,
     directory: shared_options.Trained,
     data: Annotated[
         str | None, typer.Option(help="The images. Defaults to the training's.")
@@ -36,14 +38,14 @@ def evaluate(
     report: Annotated[
         Path | None, typer.Option(help="With --skip-bad-images: lists them here.")
     ] = None,
-    picture: Annotated[
-        Path | None, typer.Option(help="A PNG file of images with their answers.")
-    ] = None,
+    picture: shared_options.Picture = None,
     picture_images: Annotated[
         int, typer.Option(min=1, help="In it, from all over the images.")
     ] = 12,
 ) -> None:
     """Prints loss and accuracies as JSON, and of how many images they are."""
+    if picture is None:
+        refuse_given(context, ["picture_images"], "--picture")
     from keras_sa.data import MissingSplitError
     from keras_sa.data import load
     from keras_sa.recipes.classifier_session import image_options
@@ -97,23 +99,25 @@ def evaluate(
         if skip_bad_images:
             counts["skipped"] = images.num_examples - counts["images"]
         if picture is not None:
-            figure = _picture(model, images, picture_images)
-            picture.parent.mkdir(parents=True, exist_ok=True)
+            figure = _picture(model, images, counts["images"], picture_images)
             figure.savefig(picture, dpi=DPI)
         print(json.dumps({**counts, **found}))
 
 
-def _picture(model, data, count):
+def _picture(model, data, readable, count):
     """Images at equal distances: those of a folder are sorted by their classes."""
     import numpy as np
 
     from keras_sa.visualization import predictions_figure
 
-    chosen = set(np.linspace(0, data.num_examples - 1, count).round().astype(int))
+    if not readable:
+        raise ValueError("There is no picture, as no image could be decoded.")
+    chosen = set(np.linspace(0, readable - 1, count).round().astype(int))
     shown = []
     rows = (row for batch in data.epoch() for row in zip(*batch, strict=True))
-    for number, (pixels, label, weight) in enumerate(rows):
-        if number in chosen and weight:
+    images = ((pixels, label) for pixels, label, weight in rows if weight)
+    for number, (pixels, label) in enumerate(images):
+        if number in chosen:
             scores = np.asarray(model(pixels[None], training=False))[0]
             answer = int(scores.argmax())
             names = data.class_names[int(label)], data.class_names[answer]

@@ -58,11 +58,32 @@ def _prepared(output: Path | None) -> Path | None:
     return output
 
 
+def _picture(output: Path | None) -> Path | None:
+    """Says before the work begins why a picture can't be drawn."""
+    if output is None:
+        return None
+    if output.suffix.lower() != ".png":
+        raise typer.BadParameter(f"{str(output)!r} must end in '.png'")
+    _prepared(output)
+    from keras_sa.utils.extras import require_extra
+
+    require_extra("matplotlib", "visualization")
+    return output
+
+
 JsonLines = Annotated[
     Path | None,
     typer.Option(
         help="JSON lines instead of the table; - for the standard output.",
         callback=_prepared,
+    ),
+]
+
+Picture = Annotated[
+    Path | None,
+    typer.Option(
+        help="A PNG file: images, what is right and what is answered.",
+        callback=_picture,
     ),
 ]
 

@@ -154,7 +154,7 @@ def train(
     model = session.model()
     memory = training_memory(model, images.batch_size // made.num_replicas_in_sync)
     if chief:
-        report_plan(session, model, memory, recipe)
+        report_plan(session, model, memory, recipe, xla_cache)
     if dry_run:
         return
     callbacks = []

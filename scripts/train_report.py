@@ -3,7 +3,7 @@
 BAD_IMAGES = "bad_images.jsonl"
 
 
-def report_plan(session, model, memory, name):
+def report_plan(session, model, memory, name, xla_cache=None):
     """Prints what will be trained with what, and what it will take.
 
     Args:
@@ -11,6 +11,7 @@ def report_plan(session, model, memory, name):
         model: Its model.
         memory: What `training_memory` says.
         name: Of the recipe.
+        xla_cache: The folder in which XLA's work is to be kept, if any.
     """
     from rich.table import Table
 
@@ -29,7 +30,7 @@ def report_plan(session, model, memory, name):
         "steps": _steps(session),
         "learning rate": _learning_rate(session),
         "batch statistics": _batch_statistics(session.recipe),
-        "XLA": _xla(model, session.recipe),
+        "XLA": _xla(model, session.recipe, xla_cache),
         "parameters": f"{model.count_params():,}",
         "memory a device": f"about {sum(memory.values()) / 1e9:.2f} GB ("
         + ", ".join(f"{part} {size / 1e9:.2f}" for part, size in memory.items())
@@ -67,17 +68,17 @@ def _batch_statistics(recipe):
     return "over all devices" if recipe.sync_batch_norm else "of each device"
 
 
-def _xla(model, recipe):
+def _xla(model, recipe, cache):
     from keras_sa.training.compiled import Compilation
 
     compilation = Compilation(model, synchronized=recipe.sync_batch_norm)
-    if not compilation.wanted:
-        return "not used: for GPUs"
-    reason = compilation.reason_against()
-    if reason:
-        return f"not used: {reason}"
+    if not compilation.uses_xla():
+        reason = compilation.reason_against() if compilation.wanted else "for GPUs"
+        nothing = "" if cache is None else f"; nothing is kept in {cache}"
+        return f"not used: {reason}{nothing}"
     where = " between the sums of batch norms" if compilation.in_parts("train") else ""
-    return f"compiles what a device computes{where}"
+    kept = "" if cache is None else f"; kept in {cache}"
+    return f"compiles what a device computes{where}{kept}"
 
 
 def _devices(strategy):

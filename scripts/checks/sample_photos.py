@@ -45,8 +45,8 @@ def sample_photos(
     from keras_sa.utils.extras import require_extra
 
     pillow = require_extra("PIL.Image", "benchmark")
-    science = Path(require_extra("skimage.data", "benchmark").__file__).parent
-    learn = Path(require_extra("sklearn.datasets", "benchmark").__file__).parent
+    science = Path(str(require_extra("skimage.data", "benchmark").__file__)).parent
+    learn = Path(str(require_extra("sklearn.datasets", "benchmark").__file__)).parent
     random = np.random.default_rng(seed)
     for group, classes in PHOTOS.items():
         for name, file in classes.items():

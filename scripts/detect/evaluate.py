@@ -1,15 +1,16 @@
 """Evaluates a trained detector."""
 
 import json
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from keras_sa.scripts import shared_options
+from keras_sa.scripts.user_errors import refuse_given
 
 
 def evaluate(
+    context: typer.Context,
     directory: shared_options.Trained,
     data: Annotated[
         str | None, typer.Option(help="The images. Defaults to the training's.")
@@ -20,18 +21,18 @@ def evaluate(
     skip_bad: Annotated[
         bool, typer.Option(help="Leave out what can't be used.")
     ] = False,
-    picture: Annotated[
-        Path | None,
-        typer.Option(help="A PNG file: what is annotated beside what is found."),
-    ] = None,
+    picture: shared_options.Picture = None,
     picture_images: Annotated[
         int, typer.Option(min=1, help="In it, the first of them.")
     ] = 6,
     threshold: Annotated[
-        float, typer.Option(help="The lowest score in the picture.")
+        float,
+        typer.Option(min=0, max=1, help="The lowest score in the picture."),
     ] = 0.5,
 ) -> None:
     """Prints COCO's average precisions as JSON, and how much was left out of what."""
+    if picture is None:
+        refuse_given(context, ["picture_images", "threshold"], "--picture")
     from keras_sa.data import coco
     from keras_sa.detection.evaluation.coco_evaluation import evaluate as score
     from keras_sa.recipes.detector_session import image_options
@@ -60,7 +61,6 @@ def evaluate(
         from keras_sa.scripts.detect.evaluation_picture import annotated_and_found
 
         figure = annotated_and_found(model, images, picture_images, threshold)
-        picture.parent.mkdir(parents=True, exist_ok=True)
         figure.savefig(picture, dpi=110)
     print(json.dumps({"images": readable, **left_out, **found}))
 

@@ -8,6 +8,7 @@ import typer
 from typer.testing import CliRunner
 
 from keras_sa.scripts.shared_options import JsonLines
+from keras_sa.scripts.shared_options import Picture
 from keras_sa.scripts.shared_options import write_json_lines
 
 ROWS = [{"file": "é.jpg", "objects": []}, {"file": "b", "objects": [1]}]
@@ -18,7 +19,7 @@ def run(*arguments):
     app, worked = typer.Typer(), []
 
     @app.command()
-    def command(output: JsonLines = None):
+    def command(output: JsonLines = None, picture: Picture = None):
         worked.append(output)
         if output is not None:
             write_json_lines(output, ROWS)
@@ -58,6 +59,14 @@ def test_a_wrong_place_is_told_first(place, tmp_path, monkeypatch):
     # Root may write anywhere.
     monkeypatch.setattr(os, "access", lambda path, mode: path.name != "closed")
     result, worked = run("--output", tmp_path / place)
+    assert result.exit_code == 2 and not worked
+
+
+@pytest.mark.parametrize("place", ["seen.jpg", "-", "file/seen.png"])
+def test_a_picture_that_can_not_be_written_is_told_first(place, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "file").write_text("")
+    result, worked = run("--picture", place)
     assert result.exit_code == 2 and not worked
 
 

@@ -205,6 +205,31 @@ def test_what_is_evaluated_can_be_seen(trained, tmp_path, monkeypatch):
         assert image.shape == (16, 16, 3) and 100 < image.max() <= 220
 
 
+@pytest.mark.slow
+def test_only_what_could_be_decoded_is_seen(trained, tmp_path, monkeypatch):
+    drawn = []
+    monkeypatch.setattr(
+        keras_sa.visualization,
+        "predictions_figure",
+        lambda *shown: drawn.append(shown) or predictions_figure(*shown),
+    )
+    names = load_trained(trained.directory)[1]["class_names"]
+    for name in names:
+        (tmp_path / "photos" / name).mkdir(parents=True)
+        for number in range(2):
+            path = tmp_path / "photos" / name / f"{number}.png"
+            Image.new("RGB", (16, 16)).save(path)
+    (tmp_path / "photos" / names[0] / "0.png").write_bytes(b"")
+    found = run(
+        *("evaluate", trained.directory, "--data", f"folder:{tmp_path / 'photos'}"),
+        *("--split", "all", "--skip-bad-images", "--picture", tmp_path / "seen.png"),
+    )
+    counts = json.loads(found.stdout.splitlines()[-1])
+    ((images, labels, *_),) = drawn
+    assert len(images) == counts["images"] == 2 * len(names) - 1
+    assert labels.count(names[0]) == 1
+
+
 def test_the_served_answer_is_the_prediction(trained, predicted, tmp_path):
     run("export", trained.directory, tmp_path / "served")
     served = tf.saved_model.load(str(tmp_path / "served" / "1"))

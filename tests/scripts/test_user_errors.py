@@ -14,6 +14,8 @@ from keras_sa.training.cluster import launch as processes
     [
         (["train", "--recipe", "x", "--directory", "y"], "recipe='x'"),
         (["evaluate", "nowhere"], "no finished training in 'nowhere'"),
+        (["evaluate", "x", "--picture-images", "3"], "--picture-images would do"),
+        (["detect", "evaluate", "x", "--threshold", "0.5"], "--threshold would do"),
         (["export", "none.keras", "somewhere"], "none.keras"),
         (["compare", "folder:none", "--directory", "y"], "none"),
         (["benchmark", "attention", "--module", "simam"], "simam"),
