@@ -65,7 +65,7 @@ def mutate(
         files = subprocess.check_output(["git", "ls-files"], cwd=ROOT, text=True)
         for name in files.splitlines():
             (checkout / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy(ROOT / name, checkout / name)
+            shutil.copy(ROOT / name, checkout / name, follow_symlinks=False)
         os.environ["PYTHONPATH"] = folder
         sys.path.insert(0, folder)
         os.chdir(folder)

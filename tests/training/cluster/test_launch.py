@@ -4,7 +4,6 @@ import json
 import os
 import signal
 import sys
-import threading
 import time
 
 import pytest
@@ -21,7 +20,7 @@ def run(code, workers=2, **options):
     lines = []
     started = time.monotonic()
     command = [sys.executable, "-u", "-c", PRELUDE + code]
-    result = launch(command, workers, write=lines.append, **options)
+    result = launch(command, workers, **{"write": lines.append, **options})
     return result, lines, time.monotonic() - started
 
 
@@ -53,9 +52,17 @@ def test_worker_that_ignores_sigterm_is_killed():
 
 
 def test_sigterm_is_passed_on_and_saved_states_have_their_own_code():
+    ready = []
+
+    def stop_when_both_are_ready(line):
+        ready.append(line)
+        if len(ready) == 2:
+            os.kill(os.getpid(), signal.SIGTERM)
+
     save = f"signal.signal(signal.SIGTERM, lambda *_: sys.exit({EXIT_PREEMPTED}))\n"
-    threading.Timer(2.0, os.kill, (os.getpid(), signal.SIGTERM)).start()
-    code, _, seconds = run(save + "time.sleep(60)")
+    code, _, seconds = run(
+        save + "print('ready'); time.sleep(60)", write=stop_when_both_are_ready
+    )
     assert code == EXIT_PREEMPTED
     assert seconds < 20
 
