@@ -1,5 +1,6 @@
 """The detectors as Keras models: training, predictions, files."""
 
+import inspect
 import subprocess
 import sys
 from pathlib import Path
@@ -17,6 +18,8 @@ from keras_sa.applications import SAMaskRCNN
 from keras_sa.applications import SARetinaNet
 from keras_sa.applications import feature_pyramid
 from keras_sa.detection import boxes as boxes_
+from keras_sa.detection.rcnn import RCNN
+from keras_sa.detection.retinanet import RetinaNet
 
 BATCH = 8
 
@@ -252,6 +255,15 @@ def test_freezing_is_the_published_one():
     )
     for weight, value in zip(model.backbone.non_trainable_weights, before, strict=True):
         np.testing.assert_array_equal(weight, value)
+
+
+@pytest.mark.parametrize("detector", [RetinaNet, RCNN])
+def test_defaults_are_those_of_the_builders(detector):
+    own = inspect.signature(detector).parameters
+    published = inspect.signature(SARetinaNet).parameters
+    for name in ("score_threshold", "nms_threshold", "max_detections"):
+        assert own[name].default == published[name].default
+    assert published["freeze"].default and not own["train_batch_norms"].default
 
 
 def test_dense_class_scores_begin_as_the_prior():

@@ -149,3 +149,17 @@ def test_nothing_found_is_no_mask(model, outputs, heads):
     assert not found["count"].numpy().any()
     assert found["masks"].shape == (2, 6, MASK_SIZE, MASK_SIZE)
     assert not found["masks"].numpy().any()
+
+
+def test_predictions_are_detections_in_images_of_their_size(model, monkeypatch):
+    images = np.random.default_rng(3).normal(size=(1, *SIZE, 3)).astype("float32")
+    asked = []
+
+    def detections(outputs, size):
+        asked.append(tuple(np.asarray(size)))
+        return {"pyramid": outputs["pyramid"][0]}
+
+    monkeypatch.setattr(model, "detections", detections)
+    found = model.predict_step((images, None))
+    assert asked == [SIZE]
+    np.testing.assert_array_equal(found["pyramid"], model(images)["pyramid"][0])

@@ -30,9 +30,9 @@ def regions(request):
         "image_size": tf.constant([[100.0, 100.0]] * 2),
     }
     if request.param:
-        # The left half of each object.
+        # The left half of the first objects, the right half of the second.
         masks = np.zeros((2, 2, 56, 56), "float32")
-        masks[..., :28] = 1
+        masks[:, 0, :, :28] = masks[:, 1, :, 28:] = 1
         targets["masks"] = tf.constant(masks)
     stage = RegionStage(3, Sampler(8, 0.5))
     return stage.choose(targets, PROPOSALS, tf.constant(0), request.param)
@@ -70,7 +70,9 @@ def test_masks_are_those_of_the_part(regions):
         return
     masks = regions["masks"].numpy()
     assert masks.shape == (2, 4, MASK_SIZE, MASK_SIZE)
-    half = np.zeros((MASK_SIZE, MASK_SIZE))
-    half[:, : MASK_SIZE // 2] = 1
+    left = np.zeros((MASK_SIZE, MASK_SIZE))
+    left[:, : MASK_SIZE // 2] = 1
     # All four regions of the first image are as wide as their object.
-    np.testing.assert_array_equal(masks[0], np.broadcast_to(half, masks[0].shape))
+    for mask, label in zip(masks[0], regions["classes"][0], strict=False):
+        expected = left if label == CLASSES[0, 0] else 1 - left
+        np.testing.assert_array_equal(mask, expected)

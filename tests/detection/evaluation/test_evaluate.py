@@ -273,6 +273,9 @@ def test_masks_are_pasted_between_the_cells_centres():
     expected = np.zeros((40, 80))
     expected[4:32, 10:38] = 1
     np.testing.assert_array_equal(pasted, expected)
+    # A pixel as likely inside as outside is inside.
+    even = np.full((2, 2), 0.5)
+    assert paste_mask(even, np.array([0.0, 0, 8, 8]), 8, 8).sum() == 64
     # Boxes between pixels and boxes of less than a pixel.
     assert (
         paste_mask(np.ones((28, 28)), np.array([1.4, 1.6, 3.4, 3.6]), 8, 8).sum() == 4
