@@ -20,6 +20,7 @@ from keras_sa.applications import feature_pyramid
 from keras_sa.detection import boxes as boxes_
 from keras_sa.detection.rcnn import RCNN
 from keras_sa.detection.retinanet import RetinaNet
+from keras_sa.training import prepare
 
 BATCH = 8
 
@@ -306,6 +307,13 @@ def test_masks_are_missed_by_name():
     model.compile("sgd")
     with pytest.raises(ValueError, match="with `mask_size=56`.*'boxes', 'classes'"):
         model.compute_loss(images, targets, model(images))
+
+
+def test_the_training_of_several_devices_takes_detectors():
+    model = tiny_detector(SARetinaNet)
+    model.compile("sgd")
+    # Of a loss that is not a replica's part it would be an error.
+    assert prepare(model) is model
 
 
 def test_other_losses_are_refused():
