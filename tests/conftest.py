@@ -29,7 +29,7 @@ def pytest_collection_finish():
 
 
 @pytest.fixture(autouse=True)
-def clean_keras_state():
+def clean_keras_state(request):
     """Every test begins with the same global state and leaves none behind."""
     keras.utils.clear_session(free_memory=False)
     keras.utils.set_random_seed(0)
@@ -38,3 +38,6 @@ def clean_keras_state():
     yield
     keras.config.set_image_data_format(data_format)
     keras.config.set_dtype_policy(policy)
+    if request.node.get_closest_marker("slow"):
+        # Models refer to themselves: left alone, many large ones fill the memory.
+        gc.collect()
