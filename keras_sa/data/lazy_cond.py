@@ -40,13 +40,15 @@ def lazy_cond(
     (dtype,) = {branch.output_dtypes for branch in branches}
     first, second = (branch.output_shapes for branch in branches)
     shape = first.most_specific_compatible_shape(second)
-    (result,) = tf.raw_ops.StatelessIf(
-        cond=condition,
-        input=inputs,
-        Tout=[dtype],
-        then_branch=branches[0],
-        else_branch=branches[1],
-        output_shapes=[shape],
-    )
+    # GPUs have no strings.
+    with tf.device("CPU:0"):
+        (result,) = tf.raw_ops.StatelessIf(
+            cond=condition,
+            input=inputs,
+            Tout=[dtype],
+            then_branch=branches[0],
+            else_branch=branches[1],
+            output_shapes=[shape],
+        )
     result.set_shape(shape)
     return result
