@@ -1,8 +1,6 @@
 """From the bytes of an image file to pixels of the network's size."""
 
-from keras_sa.data.lazy_cond import lazy_cond
 from keras_sa.data.orientation import exif_orientation
-from keras_sa.data.orientation import jpeg_orientation
 from keras_sa.data.orientation import stored_window
 from keras_sa.data.orientation import upright
 from keras_sa.data.orientation import upright_size
@@ -34,21 +32,19 @@ def decode_stored(contents):
     """Decodes an image as its file stores it, without its orientation: see `decode`."""
     import tensorflow as tf
 
-    def decode_other(contents):
-        return tf.case(
-            [
-                (_starts_with(contents, b"BM"), lambda: _decode_bmp(contents)),
-                (
-                    _is_transparent_webp(contents),
-                    lambda: _decode_transparent_webp(contents),
-                ),
-            ],
-            default=lambda: tf.io.decode_image(
-                contents, channels=3, expand_animations=False
+    image = tf.case(
+        [
+            (_is_jpeg(contents), lambda: _decode_jpeg(contents)),
+            (_starts_with(contents, b"BM"), lambda: _decode_bmp(contents)),
+            (
+                _is_transparent_webp(contents),
+                lambda: _decode_transparent_webp(contents),
             ),
-        )
-
-    image = lazy_cond(_is_jpeg(contents), _decode_jpeg, decode_other, contents)
+        ],
+        default=lambda: tf.io.decode_image(
+            contents, channels=3, expand_animations=False
+        ),
+    )
     image.set_shape((None, None, 3))
     return image
 
@@ -77,12 +73,12 @@ def decode_training_crop(contents, shapes, position, size, ratio):
     """
     import tensorflow as tf
 
-    def whole(contents, shapes, position):
+    def whole():
         return resized_crop(decode(contents), shapes, position, size, ratio)
 
-    def part(contents, shapes, position):
+    def part():
         stored = tf.io.extract_jpeg_shape(contents)[:2]
-        orientation = jpeg_orientation(contents)
+        orientation = exif_orientation(contents)
         extent = upright_size(stored, orientation)
         window = sample_crop(shapes, position, extent, ratio)
         # libjpeg scales while it decodes, which is cheaper and a better filter
@@ -103,9 +99,7 @@ def decode_training_crop(contents, shapes, position, size, ratio):
     # A decoder that stops below the crop's last row doesn't see that a file is
     # truncated. Without the end marker it has to decode everything.
     complete = tf.strings.substr(contents, -2, 2) == b"\xff\xd9"
-    image = lazy_cond(
-        _is_jpeg(contents) & complete, part, whole, contents, shapes, position
-    )
+    image = tf.cond(_is_jpeg(contents) & complete, part, whole)
     image.set_shape((*size, 3))
     return image
 

@@ -1,7 +1,5 @@
 """The orientation in which a camera wants its picture to be seen."""
 
-from keras_sa.data.lazy_cond import lazy_cond
-
 # What a damaged file could make of it.
 MAX_SEGMENTS = 256
 # No EXIF block of a JPEG is longer, and its first directory is at its beginning.
@@ -19,36 +17,23 @@ def exif_orientation(contents):
     """
     import tensorflow as tf
 
-    def of_others(contents):
-        cases = [
-            (_is_at(contents, 0, b"\x89PNG"), lambda: _after(contents, b"eXIf")),
-            (
-                _is_at(contents, 0, b"RIFF") & _is_at(contents, 8, b"WEBP"),
-                # The chunk's length stands between.
-                lambda: tf.strings.regex_replace(
-                    _from(_after(contents, b"EXIF"), 4), "^Exif\0\0", ""
-                ),
+    head = _bytes_of(contents, 0, 12)
+    cases = [
+        (_are(head[:3], b"\xff\xd8\xff"), lambda: _exif_of_jpeg(contents)),
+        (_are(head[:4], b"\x89PNG"), lambda: _after(contents, b"eXIf")),
+        (
+            _are(head[:4], b"RIFF") & _are(head[8:], b"WEBP"),
+            # The chunk's length stands between.
+            lambda: tf.strings.regex_replace(
+                _from(_after(contents, b"EXIF"), 4), "^Exif\0\0", ""
             ),
-        ]
-        return _orientation_of(tf.case(cases, default=lambda: tf.constant(b"")))
-
-    return lazy_cond(
-        _is_at(contents, 0, b"\xff\xd8\xff"), jpeg_orientation, of_others, contents
-    )
-
-
-def jpeg_orientation(contents):
-    """As `exif_orientation`, of what is known to be a JPEG file."""
-    import tensorflow as tf
-
-    # A search is cheaper than the segments, at which most files need no look; of
-    # TensorFlow's searches this one skips to what looks like the first letter.
-    rest = tf.strings.regex_replace(contents, r"Exif\x00\x00", "", False)
-    return lazy_cond(
-        tf.strings.length(rest) < tf.strings.length(contents),
-        lambda contents: _orientation_of(_exif_of_jpeg(contents)),
-        lambda _: tf.constant(1),
-        contents,
+        ),
+    ]
+    exif = tf.case(cases, default=lambda: tf.constant(b""))
+    return tf.cond(
+        tf.strings.length(exif) > 0,
+        lambda: _orientation_of(exif),
+        lambda: tf.constant(1),
     )
 
 
@@ -64,15 +49,13 @@ def upright(image, orientation):
     """
     import tensorflow as tf
 
-    def turned(image, orientation):
+    def turned():
         seen = tf.cond(
             orientation >= 5, lambda: tf.transpose(image, (1, 0, 2)), lambda: image
         )
         return tf.reverse(seen, tf.boolean_mask([0, 1], _mirrored(orientation)))
 
-    image = lazy_cond(
-        orientation > 1, turned, lambda image, _: image, image, orientation
-    )
+    image = tf.cond(orientation > 1, turned, lambda: image)
     image.set_shape((None, None, 3))
     return image
 
@@ -97,17 +80,9 @@ def stored_window(window, extent, orientation):
     """
     import tensorflow as tf
 
-    def turned(window, extent, orientation):
-        start, size = window[:2], window[2:]
-        start = tf.where(_mirrored(orientation), extent - start - size, start)
-        return tf.concat([upright_size(part, orientation) for part in (start, size)], 0)
-
-    return lazy_cond(
-        orientation > 1,
-        turned,
-        lambda window, *_: window,
-        *(window, extent, orientation),
-    )
+    start, size = window[:2], window[2:]
+    start = tf.where(_mirrored(orientation), extent - start - size, start)
+    return tf.concat([upright_size(part, orientation) for part in (start, size)], 0)
 
 
 def _mirrored(orientation):
@@ -161,21 +136,37 @@ def _exif_of_jpeg(contents):
         position += tf.where(head[1] == 0xFF, 1, length)
         return position, _bytes_of(contents, position, 10)
 
-    position, head = tf.while_loop(
-        goes_on,
-        following,
-        (tf.constant(2), _bytes_of(contents, 2, 10)),
-        maximum_iterations=MAX_SEGMENTS,
-    )
-    return tf.where(is_exif(head), _from(contents, position + 10), b"")
+    def found():
+        position, head = tf.while_loop(
+            goes_on,
+            following,
+            (tf.constant(2), _bytes_of(contents, 2, 10)),
+            maximum_iterations=MAX_SEGMENTS,
+        )
+        return tf.where(is_exif(head), _from(contents, position + 10), b"")
+
+    # A search is cheaper than the segments, at which most need no look.
+    return tf.cond(_has(contents, b"Exif\0\0"), found, lambda: tf.constant(b""))
+
+
+def _has(contents, text):
+    import tensorflow as tf
+
+    return tf.size(_parts(contents, text)) > 1
 
 
 def _after(contents, text):
     """What follows a text at its first place, or an empty string."""
     import tensorflow as tf
 
-    parts = tf.raw_ops.StringSplitV2(input=[contents], sep=text, maxsplit=1).values
+    parts = _parts(contents, text)
     return _from(tf.concat([parts, [b""]], 0)[1], 0)
+
+
+def _parts(contents, text):
+    import tensorflow as tf
+
+    return tf.raw_ops.StringSplitV2(input=[contents], sep=text, maxsplit=1).values
 
 
 def _from(contents, position, length=MAX_EXIF):
@@ -192,12 +183,6 @@ def _bytes_of(contents, position, count):
 
     part = _from(contents, position, count)
     return tf.io.decode_raw(part[tf.newaxis], tf.uint8, fixed_length=count)[0]
-
-
-def _is_at(contents, position, text):
-    """Whether a text is at a place, which may be behind the end."""
-
-    return _from(contents, position, len(text)) == text
 
 
 def _are(values, text):
