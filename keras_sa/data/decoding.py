@@ -73,12 +73,15 @@ def decode_training_crop(contents, shapes, position, size, ratio):
     """
     import tensorflow as tf
 
+    # Once for both branches: the operations of one that is not taken take time, too.
+    orientation = exif_orientation(contents)
+
     def whole():
-        return resized_crop(decode(contents), shapes, position, size, ratio)
+        image = upright(decode_stored(contents), orientation)
+        return resized_crop(image, shapes, position, size, ratio)
 
     def part():
         stored = tf.io.extract_jpeg_shape(contents)[:2]
-        orientation = exif_orientation(contents)
         extent = upright_size(stored, orientation)
         window = sample_crop(shapes, position, extent, ratio)
         # libjpeg scales while it decodes, which is cheaper and a better filter
