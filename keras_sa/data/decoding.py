@@ -1,6 +1,7 @@
 """From the bytes of an image file to pixels of the network's size."""
 
 from keras_sa.data.orientation import exif_orientation
+from keras_sa.data.orientation import may_be_turned
 from keras_sa.data.orientation import stored_window
 from keras_sa.data.orientation import upright
 from keras_sa.data.orientation import upright_size
@@ -32,19 +33,21 @@ def decode_stored(contents):
     """Decodes an image as its file stores it, without its orientation: see `decode`."""
     import tensorflow as tf
 
-    image = tf.case(
-        [
-            (_is_jpeg(contents), lambda: _decode_jpeg(contents)),
-            (_starts_with(contents, b"BM"), lambda: _decode_bmp(contents)),
-            (
-                _is_transparent_webp(contents),
-                lambda: _decode_transparent_webp(contents),
+    def decode_other():
+        return tf.case(
+            [
+                (_starts_with(contents, b"BM"), lambda: _decode_bmp(contents)),
+                (
+                    _is_transparent_webp(contents),
+                    lambda: _decode_transparent_webp(contents),
+                ),
+            ],
+            default=lambda: tf.io.decode_image(
+                contents, channels=3, expand_animations=False
             ),
-        ],
-        default=lambda: tf.io.decode_image(
-            contents, channels=3, expand_animations=False
-        ),
-    )
+        )
+
+    image = tf.cond(_is_jpeg(contents), lambda: _decode_jpeg(contents), decode_other)
     image.set_shape((None, None, 3))
     return image
 
@@ -73,31 +76,23 @@ def decode_training_crop(contents, shapes, position, size, ratio):
     """
     import tensorflow as tf
 
-    # Once for both branches: the operations of one that is not taken take time, too.
-    orientation = exif_orientation(contents)
-
     def whole():
-        image = upright(decode_stored(contents), orientation)
-        return resized_crop(image, shapes, position, size, ratio)
+        return resized_crop(decode(contents), shapes, position, size, ratio)
 
     def part():
-        stored = tf.io.extract_jpeg_shape(contents)[:2]
-        extent = upright_size(stored, orientation)
-        window = sample_crop(shapes, position, extent, ratio)
-        # libjpeg scales while it decodes, which is cheaper and a better filter
-        # than dropping pixels later. Never below the size that is wanted.
-        shrinks = tf.reduce_min(window[2:] // tf.constant(size))
-        step = tf.searchsorted(JPEG_RATIOS, [shrinks], side="right")[0] - 1
-        window = stored_window(window, extent, orientation)
-        crop = tf.switch_case(
-            tf.maximum(step, 0),
-            [
-                lambda r=r: _decode_window(contents, stored, window, r)
-                for r in JPEG_RATIOS
-            ],
+        return tf.cond(
+            may_be_turned(contents),
+            # TensorFlow visits the operations of a branch that is not taken, too, for
+            # every image. A function that is called is one of them.
+            lambda: tf.function(
+                turned_part, experimental_attributes={"_noinline": True}
+            )(contents, shapes, position),
+            lambda: _decode_part(contents, shapes, position, size, ratio),
         )
-        crop = upright(crop, orientation)
-        return tf.image.resize(tf.cast(crop, tf.float32), size)
+
+    def turned_part(contents, shapes, position):
+        orientation = exif_orientation(contents)
+        return _decode_part(contents, shapes, position, size, ratio, orientation)
 
     # A decoder that stops below the crop's last row doesn't see that a file is
     # truncated. Without the end marker it has to decode everything.
@@ -115,6 +110,28 @@ def resized_crop(image, shapes, position, size, ratio):
     top, left, height, width = tf.unstack(window)
     crop = image[top : top + height, left : left + width]
     return tf.image.resize(crop, size, antialias=True)
+
+
+def _decode_part(contents, shapes, position, size, ratio, orientation=None):
+    """The crop of a JPEG; `orientation` is `None` where nothing is to be turned."""
+    import tensorflow as tf
+
+    stored = tf.io.extract_jpeg_shape(contents)[:2]
+    extent = stored if orientation is None else upright_size(stored, orientation)
+    window = sample_crop(shapes, position, extent, ratio)
+    # libjpeg scales while it decodes, which is cheaper and a better filter
+    # than dropping pixels later. Never below the size that is wanted.
+    shrinks = tf.reduce_min(window[2:] // tf.constant(size))
+    step = tf.reduce_sum(tf.cast(shrinks >= JPEG_RATIOS[1:], tf.int32))
+    if orientation is not None:
+        window = stored_window(window, extent, orientation)
+    crop = tf.switch_case(
+        step,
+        [lambda r=r: _decode_window(contents, stored, window, r) for r in JPEG_RATIOS],
+    )
+    if orientation is not None:
+        crop = upright(crop, orientation)
+    return tf.image.resize(tf.cast(crop, tf.float32), size)
 
 
 def _starts_with(contents, magic):
@@ -164,13 +181,14 @@ def _decode_jpeg(contents):
 def _decode_window(contents, extent, window, ratio):
     import tensorflow as tf
 
-    # libjpeg's scaled image has this shape, and the window is counted in it.
-    scaled = (extent + ratio - 1) // ratio
-    offset = window[:2] // ratio
-    shape = tf.minimum(window[2:] // ratio, scaled - offset)
+    if ratio > 1:
+        # libjpeg's scaled image has this shape, and the window is counted in it.
+        scaled = (extent + ratio - 1) // ratio
+        offset, shape = tf.split(window // ratio, 2)
+        window = tf.concat([offset, tf.minimum(shape, scaled - offset)], 0)
     return tf.raw_ops.DecodeAndCropJpeg(
         contents=contents,
-        crop_window=tf.concat([offset, shape], 0),
+        crop_window=window,
         channels=3,
         ratio=ratio,
         dct_method="INTEGER_ACCURATE",

@@ -1,9 +1,26 @@
 """The orientation in which a camera wants its picture to be seen."""
 
+# Whether rows and columns are mirrored, after height and width are exchanged, which is
+# so from 5 on. There is no orientation 0.
+MIRRORED = (
+    (False, False),
+    (False, False),
+    (False, True),
+    (True, True),
+    (True, False),
+    (False, False),
+    (False, True),
+    (True, True),
+    (True, False),
+)
 # What a damaged file could make of it.
 MAX_SEGMENTS = 256
 # No EXIF block of a JPEG is longer, and its first directory is at its beginning.
 MAX_EXIF = 1 << 16
+# "Exif\0\0" as numbers of two bytes.
+EXIF_NAME = (0x4578, 0x6966, 0)
+# Of a directory, which is in the order of its tags. The orientation's is a low one.
+MAX_ENTRIES = 256
 
 
 def exif_orientation(contents):
@@ -17,24 +34,33 @@ def exif_orientation(contents):
     """
     import tensorflow as tf
 
-    head = _bytes_of(contents, 0, 12)
-    cases = [
-        (_are(head[:3], b"\xff\xd8\xff"), lambda: _exif_of_jpeg(contents)),
-        (_are(head[:4], b"\x89PNG"), lambda: _after(contents, b"eXIf")),
-        (
-            _are(head[:4], b"RIFF") & _are(head[8:], b"WEBP"),
-            # The chunk's length stands between.
-            lambda: tf.strings.regex_replace(
-                _from(_after(contents, b"EXIF"), 4), "^Exif\0\0", ""
-            ),
-        ),
-    ]
-    exif = tf.case(cases, default=lambda: tf.constant(b""))
-    return tf.cond(
-        tf.strings.length(exif) > 0,
-        lambda: _orientation_of(exif),
-        lambda: tf.constant(1),
-    )
+    def of_others():
+        kind = _from(contents, 0, 12)
+        is_png = tf.strings.regex_full_match(kind, r"\CPNG\C*")
+        is_webp = tf.strings.regex_full_match(kind, r"RIFF\C{4}WEBP")
+        parts = _parts(contents, tf.where(is_png, b"eXIf", b"EXIF"))
+        # In WebP the chunk's length stands between, and sometimes a JPEG's name.
+        block = _from(tf.concat([parts, [b""]], 0)[1], 0)
+        mark = r"^\C{0,10}?(II\*\x00|MM\x00\*)"
+        block = tf.strings.regex_replace(block, mark, r"\1")
+        return _orientation_of(tf.where(is_png | is_webp, block, b""))
+
+    def of_jpeg():
+        return tf.cond(
+            may_be_turned(contents),
+            lambda: _orientation_of(_block_of_jpeg(contents)),
+            lambda: tf.constant(1),
+        )
+
+    is_jpeg = tf.strings.substr(contents, 0, 3) == b"\xff\xd8\xff"
+    return tf.cond(is_jpeg, of_jpeg, of_others)
+
+
+def may_be_turned(contents):
+    """Whether a JPEG has an EXIF segment somewhere: a search, not a reading."""
+    import tensorflow as tf
+
+    return tf.size(_parts(contents, b"Exif\0\0")) > 1
 
 
 def upright(image, orientation):
@@ -50,10 +76,9 @@ def upright(image, orientation):
     import tensorflow as tf
 
     def turned():
-        seen = tf.cond(
-            orientation >= 5, lambda: tf.transpose(image, (1, 0, 2)), lambda: image
-        )
-        return tf.reverse(seen, tf.boolean_mask([0, 1], _mirrored(orientation)))
+        axes = tf.where(orientation >= 5, (1, 0, 2), (0, 1, 2))
+        mirrored = tf.concat([tf.gather(MIRRORED, orientation), [False]], 0)
+        return tf.raw_ops.Reverse(tensor=tf.transpose(image, axes), dims=mirrored)
 
     image = tf.cond(orientation > 1, turned, lambda: image)
     image.set_shape((None, None, 3))
@@ -80,90 +105,70 @@ def stored_window(window, extent, orientation):
     """
     import tensorflow as tf
 
-    start, size = window[:2], window[2:]
-    start = tf.where(_mirrored(orientation), extent - start - size, start)
-    return tf.concat([upright_size(part, orientation) for part in (start, size)], 0)
+    start, size = tf.split(window, 2)
+    mirrored = tf.gather(MIRRORED, orientation)
+    start = tf.where(mirrored, extent - start - size, start)
+    window = tf.concat([start, size], 0)
+    return tf.where(orientation >= 5, tf.gather(window, (1, 0, 3, 2)), window)
 
 
-def _mirrored(orientation):
-    """Whether rows and columns are mirrored, after height and width are exchanged."""
-    import tensorflow as tf
-
-    numbers = [[3, 4, 7, 8], [2, 3, 6, 7]]
-    return tf.reduce_any(tf.equal(orientation, numbers), axis=1)
-
-
-def _orientation_of(exif):
+def _orientation_of(block):
     """The orientation in the first directory of a TIFF block."""
     import tensorflow as tf
 
-    head = _bytes_of(exif, 0, 8)
-    little = _are(head[:4], b"II*\0")
-    valid = little | _are(head[:4], b"MM\0*")
+    # Reads may be behind the end, but for those of the header.
+    block = tf.strings.join([block, bytes(8)])
+    mark = tf.strings.substr(block, 0, 4)
+    little = mark == b"II*\0"
 
-    def number(digits):
-        digits = tf.where(little, tf.reverse(digits, [-1]), digits)
-        # More than 31 bits are no place in a block of this length.
-        digits = tf.cast(digits, tf.float32)
-        places = [256.0**place for place in reversed(range(digits.shape[-1]))]
-        value = tf.reduce_sum(digits * places, -1)
-        return tf.cast(tf.minimum(value, MAX_EXIF), tf.int32)
+    def numbers(position, count, dtype, bytes_used):
+        text = _from(block, position, bytes_used)
+        return tf.where(
+            little, *(_decoded(text, count, dtype, e) for e in (True, False))
+        )
 
-    start = number(head[4:])
-    entries = number(_bytes_of(exif, start, 2))
-    table = tf.io.decode_raw(_from(exif, start + 2, 12 * entries), tf.uint8)
-    table = tf.reshape(table[: tf.size(table) // 12 * 12], (-1, 12))
-    tags, kinds, values = (number(table[:, at : at + 2]) for at in (0, 2, 8))
-    found = valid & (tags == 0x0112) & (kinds == 3) & (values <= 8)
-    return tf.maximum(tf.reduce_max(tf.where(found, values, 1)), 1)
+    start = tf.maximum(numbers(4, 1, tf.int32, 4)[0], 0)
+    entries = tf.cast(numbers(start, 1, tf.uint16, 2)[0], tf.int32)
+    table = numbers(start + 2, 6 * MAX_ENTRIES, tf.uint16, 12 * entries)
+    tags, kinds, _, _, values, _ = tf.unstack(tf.reshape(table, (-1, 6)), axis=1)
+    values = tf.cast(values, tf.int32)
+    found = (tags == 0x0112) & (kinds == 3) & (values <= 8)
+    value = tf.reduce_max(tf.where(found & (little | (mark == b"MM\0*")), values, 1))
+    return tf.maximum(value, 1)
 
 
-def _exif_of_jpeg(contents):
+def _block_of_jpeg(contents):
     """The TIFF block of a JPEG's EXIF segment, or an empty string."""
     import tensorflow as tf
 
+    def head_at(position):
+        return _decoded(_from(contents, position, 10), 5, tf.uint16, False)
+
     def is_exif(head):
-        return _are(head[:2], b"\xff\xe1") & _are(head[4:], b"Exif\0\0")
+        # Its second number is its length.
+        return tf.reduce_all(head * (1, 0, 1, 1, 1) == (0xFFE1, 0, *EXIF_NAME))
 
     def goes_on(_, head):
         # From the first scan on, what looks like a segment may be a picture's data.
-        segment = (head[0] == 0xFF) & (head[1] != 0xDA) & (head[1] != 0xD9)
-        return segment & ~is_exif(head)
+        ends = tf.reduce_any(head[0] == (0xFFDA, 0xFFD9)) | is_exif(head)
+        return (head[0] >= 0xFF00) & ~ends
 
     def following(position, head):
-        length = 2 + 256 * tf.cast(head[2], tf.int32) + tf.cast(head[3], tf.int32)
         # Between segments there may be any number of 0xFF.
-        position += tf.where(head[1] == 0xFF, 1, length)
-        return position, _bytes_of(contents, position, 10)
+        length = tf.where(head[0] == 0xFFFF, 1, 2 + tf.cast(head[1], tf.int32))
+        return position + length, head_at(position + length)
 
-    def found():
-        position, head = tf.while_loop(
-            goes_on,
-            following,
-            (tf.constant(2), _bytes_of(contents, 2, 10)),
-            maximum_iterations=MAX_SEGMENTS,
-        )
-        return tf.where(is_exif(head), _from(contents, position + 10), b"")
-
-    # A search is cheaper than the segments, at which most need no look.
-    return tf.cond(_has(contents, b"Exif\0\0"), found, lambda: tf.constant(b""))
-
-
-def _has(contents, text):
-    import tensorflow as tf
-
-    return tf.size(_parts(contents, text)) > 1
-
-
-def _after(contents, text):
-    """What follows a text at its first place, or an empty string."""
-    import tensorflow as tf
-
-    parts = _parts(contents, text)
-    return _from(tf.concat([parts, [b""]], 0)[1], 0)
+    position, head = tf.while_loop(
+        goes_on,
+        following,
+        (tf.constant(2), head_at(2)),
+        maximum_iterations=MAX_SEGMENTS,
+    )
+    return tf.where(is_exif(head), _from(contents, position + 10), b"")
 
 
 def _parts(contents, text):
+    """What is before a text's first place and behind it, or all alone."""
     import tensorflow as tf
 
     return tf.raw_ops.StringSplitV2(input=[contents], sep=text, maxsplit=1).values
@@ -177,15 +182,10 @@ def _from(contents, position, length=MAX_EXIF):
     )
 
 
-def _bytes_of(contents, position, count):
-    """uint8 `(count,)`, with zeros after the end."""
+def _decoded(text, count, dtype, little_endian):
+    """So many numbers, zeros after the end."""
     import tensorflow as tf
 
-    part = _from(contents, position, count)
-    return tf.io.decode_raw(part[tf.newaxis], tf.uint8, fixed_length=count)[0]
-
-
-def _are(values, text):
-    import tensorflow as tf
-
-    return tf.reduce_all(values == tf.constant(list(text), tf.uint8))
+    return tf.io.decode_raw(
+        text, dtype, little_endian=little_endian, fixed_length=count * dtype.size
+    )

@@ -54,7 +54,8 @@ def sample_crop(shapes, position, extent, ratio: tuple[float, float]):
     attempts = tf.concat([attempts, [largest]], 0)
     fits = tf.reduce_all((attempts >= 1) & (attempts <= extent), 1)
     first = tf.argmax(fits)
-    window = attempts[first]
+    # Fewer operations than indexing.
+    window = tf.gather(attempts, first)
     room = extent - window
     offset = tf.where(first == ATTEMPTS, room / 2, position * (room + 1))
     # Rounding can make of a number just below 1 the 1 itself.

@@ -135,3 +135,24 @@ def test_a_folder_of_photos_gives_one_picture_whatever_their_orientation(
     assert np.abs(images - images[:1]).max() < 0.05
     # It is not the same seen from another side.
     assert np.abs(images - images[:, ::-1]).max() > 1
+
+
+def test_a_broken_photo_that_is_turned_leaves_its_neighbours_alone(tmp_path):
+    (tmp_path / "a").mkdir()
+    broken = set()
+    for number in range(24):
+        contents = photo(ORIENTATIONS[number % len(ORIENTATIONS)])
+        if number % 3 == 0:
+            # The height in the header of the frame.
+            place = contents.rindex(b"\xff\xc0") + 5
+            contents = contents[:place] + b"\0\0" + contents[place + 2 :]
+            broken.add(number)
+        (tmp_path / "a" / f"{number:02}.jpg").write_bytes(contents)
+    data = load(
+        f"folder:{tmp_path}", "all", image_size=24, batch_size=8, skip_bad_images=True
+    )
+    for epoch in range(3):
+        weights = np.concatenate([batch[2] for batch in data.epoch(epoch)])
+        assert (weights == 0).sum() == len(broken)
+    named = {int(name[-6:-4]) for name in data.bad_images.found}
+    assert named == broken
