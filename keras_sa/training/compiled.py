@@ -67,10 +67,19 @@ class Compilation:
     def reason_against(self) -> str | None:
         """Why no step can be compiled; `None` if they can."""
         layers = keras_hooks.layers_without_jit(self.model)
-        if not layers:
-            return None
-        more = "" if len(layers) < 4 else f" and {len(layers) - 3} more"
-        return f"XLA can't compile {', '.join(layers[:3])}{more}"
+        if layers:
+            return f"XLA can't compile {_listed(layers)}"
+        layers = [
+            layer.name
+            for layer in keras_hooks.layers_of(self.model, keras.layers.Layer)
+            if layer.activity_regularizer is not None
+        ]
+        if layers:
+            return (
+                f"the activity regularizers of {_listed(layers)} can't leave out the "
+                "rows that pad a batch"
+            )
+        return None
 
     def in_parts(self, kind: str) -> bool:
         """Whether batch norms sum over all replicas in the middle of a step.
@@ -119,3 +128,8 @@ class Compilation:
         if line not in self._said and is_chief(self.model.distribute_strategy):
             print(line, flush=True)
         self._said.add(line)
+
+
+def _listed(names):
+    more = "" if len(names) < 4 else f" and {len(names) - 3} more"
+    return f"{', '.join(names[:3])}{more}"

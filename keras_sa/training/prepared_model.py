@@ -31,7 +31,9 @@ def prepare(
     clipped, checked for overflow and accumulated; batch norms take their statistics
     over all replicas. A sample whose weight is zero is no sample: it counts in no
     mean, no metric and no batch statistic, so it can pad a batch. Random layers such
-    as dropout draw other numbers in every replica.
+    as dropout draw other numbers in every replica. What layers add to the loss
+    (`add_loss`) is taken as a mean over the replica's rows, those with a weight of zero
+    included.
 
     XLA compiles what every replica computes between the sums over the replicas:
     forward, loss and backward. A short batch is padded to a full one, so that nothing

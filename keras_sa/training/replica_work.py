@@ -21,6 +21,10 @@ from keras_sa.training.replica_batch import Batch
 SCALAR_LOSS = (
     "a loss gives one number for the batch, and can't leave out the rows that pad it"
 )
+ADDED_LOSS = (
+    "What layers of {!r} add to its loss counts the rows that pad a short batch, too: "
+    "`jit_compile=False` leaves them out."
+)
 
 
 @dataclass(frozen=True)
@@ -30,12 +34,15 @@ class LossScale:
     Args:
         part: Factor of the mean over the replica's rows.
         output: Factor that makes it the mean over the replica's samples.
+        share: Factor of what layers add to the loss: a mean over the replica's rows, or
+            of weights alone. Where rows only pad, they count in that mean.
         gradient: Factor of the loss before its gradient is taken, against underflow.
         samples: Number of samples that batch norms divide by.
     """
 
     part: Any
     output: Any
+    share: Any
     gradient: Any
     samples: Any
 
@@ -95,11 +102,8 @@ def compute(
         x, y, weights, present, scale = arguments
         rows = tf.shape(keras.tree.flatten(x)[0])[0]
         with tf.GradientTape(watch_accessed_variables=False) as tape:
-            watched = values[: len(trainable)] if kind == "train" else []
-            tape.watch(watched)
-            scope = keras.StatelessScope(
-                list(zip(variables, values, strict=True)), collect_losses=True
-            )
+            watched = trainable if kind == "train" else []
+            scope = _Scope(list(zip(variables, values, strict=True)), watched, tape)
             with scope:
                 if kind == "train":
                     norms = BatchRows(rows, present, scale["samples"], synchronized)
@@ -110,14 +114,13 @@ def compute(
                 loss: Any = None
                 outputs: list = []
                 if kind != "predict":
+                    if xla and scope.losses and present is not None:
+                        compilation.say(ADDED_LOSS.format(model.name))
                     loss, outputs = _loss(
                         model, y, y_pred, weights, present, scale, not xla
                     )
                 scaled = loss * tf.cast(scale["gradient"], loss.dtype) if watched else 0
-        gradients = [
-            g if g is None else tf.convert_to_tensor(g)
-            for g in (tape.gradient(scaled, watched) if watched else ())
-        ]
+        gradients = scope.gradients(scaled) if watched else []
         new = [scope.get_current_value(variable) for variable in variables]
         pairs = zip(variables, values, new, strict=True)
         found = [(v, now) for v, before, now in pairs if now is not before]
@@ -147,11 +150,52 @@ def compute(
     return Outcome(y_pred, loss, outputs, gradients, pairs)
 
 
+class _Scope(keras.StatelessScope):
+    """The values of variables while the model is called.
+
+    A layer may assign one of its weights and use the new value, as
+    `SpectralNormalization` does. For the gradient that is the weight then, not what it
+    was computed from: so it is where TensorFlow's variables are assigned.
+
+    Args:
+        values: Pairs of a variable and its value.
+        watched: Variables for which gradients are wanted, a part of these.
+        tape: Watches their values.
+    """
+
+    def __init__(self, values, watched, tape):
+        super().__init__(values, collect_losses=True)
+        self._tape = tape
+        self._used = {id(v): [self.get_current_value(v)] for v in watched}
+        tape.watch(list(self._used.values()))
+
+    def add_update(self, update) -> None:
+        import tensorflow as tf
+
+        variable, value = update
+        if id(variable) in self._used:
+            value = tf.stop_gradient(value)
+            self._tape.watch(value)
+            self._used[id(variable)].append(value)
+        super().add_update((variable, value))
+
+    def gradients(self, loss) -> list:
+        """One for each watched variable, `None` where the loss doesn't depend on it."""
+        import tensorflow as tf
+
+        found = []
+        for parts in self._tape.gradient(loss, list(self._used.values())):
+            parts = [tf.convert_to_tensor(part) for part in parts if part is not None]
+            found.append(tf.add_n(parts) if parts else None)
+        return found
+
+
 def _loss(model, y, y_pred, weights, present, scale, gather):
     """The replica's part of the loss, and the losses of the outputs."""
     import tensorflow as tf
 
     losses, outputs = keras_hooks.additional_losses(model), []
+    losses = [loss * tf.cast(scale["share"], loss.dtype) for loss in losses]
     if model.loss is not None:
         if present is not None:
             # What Keras notes of masks at tensors counts rows that only pad.

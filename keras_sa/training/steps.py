@@ -66,11 +66,12 @@ def _unpack(compilation, kind, data):
     return unpack(data, compilation.full[kind] if compilation.uses_xla() else None)
 
 
-def _factors(model, batch, total) -> tuple[Any, Any]:
+def _factors(model, batch, total) -> tuple[Any, Any, Any]:
     """What makes the loss of the replica's rows its part of the whole batch's loss.
 
     Returns:
-        This factor, and the one that makes it the mean over the replica's samples.
+        This factor, the one that makes it the mean over the replica's samples, and the
+        one of what layers add to the loss.
     """
     import tensorflow as tf
 
@@ -81,11 +82,13 @@ def _factors(model, batch, total) -> tuple[Any, Any]:
         for loss in keras.tree.flatten(model.loss)
         if loss is not None
     }
-    if reductions == {"sum"}:
-        return one, one
     count, total = tf.cast(batch.count, dtype), tf.cast(total, dtype)
     # Keras has divided the mean over the replica's rows by the replicas.
     replicas = tf.distribute.get_strategy().num_replicas_in_sync
+    # Without a sample, weights are regularised all the same.
+    share = tf.where(total > 0, count * replicas / total, one)
+    if reductions == {"sum"}:
+        return one, one, share
     means = MEANS if batch.weights is not None else MEANS | {WEIGHTED_MEAN}
     if reductions <= means:
         rows = count
@@ -94,10 +97,12 @@ def _factors(model, batch, total) -> tuple[Any, Any]:
         return (
             tf.math.divide_no_nan(rows * replicas, total),
             tf.math.divide_no_nan(rows, count),
+            share,
         )
     if reductions == {WEIGHTED_MEAN}:
         part = tf.reduce_sum(tf.cast(batch.weights, dtype))
-        return tf.math.divide_no_nan(part * replicas, all_reduce_sum(part)), one
+        part = tf.math.divide_no_nan(part * replicas, all_reduce_sum(part))
+        return part, one, share
     raise ValueError(
         "All losses must be of one kind to be distributed, means over the batch "
         f"or sums. Received: reductions={sorted(map(str, reductions))}"
